@@ -1,0 +1,53 @@
+# The verbs of this repository; `make` alone tells them. CI runs them too, so none can go stale.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PY := .venv/bin/python
+SOURCES := service tests deploy/dev
+# The lock is the same wherever it is made: no index address, no path, no option of this machine.
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --no-emit-index-url \
+	--no-emit-trusted-host --no-emit-find-links --no-emit-options --strip-extras --allow-unsafe $(UPGRADE)
+
+.PHONY: help setup run test lint format types schemas docs lock clean
+
+help: ## Tell what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv as locked, and install RabbitMQ where nothing else offers a broker
+	@deploy/dev/setup.sh
+
+run: setup ## Run service and gateway with a broker of their own, until Ctrl-C
+	@exec $(PY) deploy/dev/run.py
+
+test: setup lint types ## Lint, type-check and run the whole test suite with coverage
+	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+lint: setup ## Check rules, format and the floors that imports keep to
+	@.venv/bin/ruff check $(SOURCES)
+	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/lint-imports
+
+types: setup ## Check types, strictly
+	@.venv/bin/mypy
+
+format: setup ## Put the sources into the one format, and mend what can be mended
+	@.venv/bin/ruff check --fix $(SOURCES)
+	@.venv/bin/ruff format $(SOURCES)
+
+schemas: setup ## Write schemas/ from the wire models
+	@$(PY) -m kazoo_tasks schemas schemas/
+
+docs: setup ## Write the settings table of README.md from the settings model
+	@$(PY) -m kazoo_tasks docs README.md
+
+lock: setup ## Write deploy/requirements*.txt from pyproject.toml (UPGRADE=--upgrade for new versions)
+	@$(COMPILE) --output-file deploy/requirements.txt pyproject.toml
+	@$(COMPILE) --extra dev --constraint deploy/requirements.txt --output-file deploy/requirements-dev.txt pyproject.toml
+
+clean: ## Remove what was built, run and cached here
+	@rm -rf .run build dist service/*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	@find service tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +

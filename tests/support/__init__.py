@@ -1,0 +1,4 @@
+"""What the tests share: brokers, builders, probes.
+
+Touches whatever the tests may touch; called by the tests alone.
+"""
