@@ -1,0 +1,1 @@
+"""Decisions: what may run, what is known, what happens next; no I/O, no clock, no environment."""

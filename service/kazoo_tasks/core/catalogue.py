@@ -1,0 +1,117 @@
+"""What may be run: the functions that the allow-listed task modules offer.
+
+Given imported modules; asked by the desk for every task that is added, and by whoever looks up what there is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer
+from kazoo_tasks.model.errors import BadArguments, CannotStart, NoFunction, NoModule
+from kazoo_tasks.wire.signature import Signature, read_signature
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One function of the catalogue."""
+
+    name: str
+    doc: str
+    offer: Offer
+    signature: Signature
+
+    def help(self) -> dict[str, Any]:
+        """What a look-up tells of it, in the shape that Kazoo's crossbar expects."""
+        parameters = self.signature.parameters
+        return {
+            "description": self.doc.partition("\n")[0],
+            "doc": self.doc,
+            "arity": self.signature.arity,
+            "arguments": [{"name": p.name, "type": p.type, "required": p.required} for p in parameters],
+            "expected_content": "none",
+            "mandatory": [],
+            "optional": [],
+        }
+
+
+class Catalogue:
+    """The closed set of what a request may name; a name from outside is only ever looked up here."""
+
+    def __init__(self, modules: Iterable[ModuleType]) -> None:
+        """Read what the modules offer.
+
+        Raises:
+            CannotStart: A module offers nothing, two have one name, or a function cannot be called from outside.
+        """
+        self._modules: dict[str, dict[str, Entry]] = {}
+        for module in modules:
+            name = module.__name__.rpartition(".")[2]
+            if name in self._modules:
+                raise CannotStart(f"expected task modules to have different names, got two called {name!r}")
+            self._modules[name] = _offered(module)
+
+    @property
+    def names(self) -> list[str]:
+        """Every function as `module.function`."""
+        return [f"{module}.{name}" for module, entries in self._modules.items() for name in entries]
+
+    def has(self, module: str, function: str) -> bool:
+        """Whether a task that is already stored could still be run."""
+        return function in self._modules.get(module, {})
+
+    def offer(self, module: str, function: str) -> Offer:
+        """What the function promises; nothing if it is gone."""
+        entry = self._modules.get(module, {}).get(function)
+        return entry.offer if entry else Offer()
+
+    def check(self, module: str, function: str, arguments: Sequence[object]) -> None:
+        """Allow a task to be added.
+
+        Raises:
+            NoModule: There is no such module.
+            NoFunction: The module has no such function, or not one of this arity.
+            BadArguments: The function takes others; `detail` has all problems, by path.
+        """
+        entries = self._modules.get(module)
+        if entries is None:
+            raise NoModule(f"no task module {module!r}")
+        entry = entries.get(function)
+        if entry is None or not entry.signature.takes(len(arguments)):
+            raise NoFunction(f"no function {module}:{function}/{len(arguments)}")
+        if problems := entry.signature.problems(arguments):
+            raise BadArguments(detail=dict(problems))
+
+    def help(self, module: str | None = None, function: str | None = None) -> dict[str, dict[str, Any]]:
+        """The catalogue or a part of it, as `{module: {function: {…}}}`; empty if there is no such part."""
+        chosen = {
+            name: {key: entry.help() for key, entry in entries.items() if function in (None, key)}
+            for name, entries in self._modules.items()
+            if module in (None, name)
+        }
+        return {name: entries for name, entries in chosen.items() if entries}
+
+
+def _offered(module: ModuleType) -> dict[str, Entry]:
+    functions = inspect.getmembers(module, lambda member: hasattr(member, OFFER_ATTRIBUTE))
+    if not functions:
+        raise CannotStart(
+            f"expected {module.__name__} to offer tasks, got none marked with @kazoo_tasks.task"
+        )
+    return {name: _entry(module, name, function) for name, function in functions}
+
+
+def _entry(module: ModuleType, name: str, function: Callable[..., object]) -> Entry:
+    if inspect.iscoroutinefunction(function):
+        raise CannotStart(
+            f"expected {module.__name__}.{name} to be a plain function, got a coroutine function"
+        )
+    try:
+        signature = read_signature(function)
+    except (CannotStart, NameError, TypeError, ValueError) as error:
+        raise CannotStart(f"{module.__name__}.{name} cannot be offered: {error}") from error
+    return Entry(name, inspect.getdoc(function) or "", getattr(function, OFFER_ATTRIBUTE), signature)

@@ -1,0 +1,225 @@
+"""The verbs: what a request asks for, decided, committed and answered.
+
+Touches the ledger and the runner; called by the listener, one call a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.ledger import Ledger
+from kazoo_tasks.core.registry import Page, Query
+from kazoo_tasks.core.runner import Launch, Runner
+from kazoo_tasks.core.turn import Turns
+from kazoo_tasks.model.change import Change, Kind
+from kazoo_tasks.model.errors import BadArguments, Refused
+from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
+from kazoo_tasks.model.outcome import NOBODY, Failed, Failure
+from kazoo_tasks.model.task import Task
+from kazoo_tasks.wire.body import task_text, tasks_text
+from kazoo_tasks.wire.codec import encode
+
+#: Below the 2 s that a caller waits.
+_STOP_WAIT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A task to be added, as it was asked for."""
+
+    module: str
+    function: str
+    arguments: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an `add` asks for.
+
+    Attributes:
+        bulk: The reply is an array, even of one task.
+        start: Start what was added at once.
+    """
+
+    account_id: str
+    drafts: Sequence[Draft]
+    bulk: bool = False
+    start: bool = False
+
+
+class Desk:
+    """Decides. Reads are answered from memory; every change takes its task's turn and is on disk before the reply.
+
+    The verbs that change something give back the JSON text of the reply's value, since it may be a remembered one.
+    All may raise `StoreUnavailable` (nothing was changed) or `StoreBroken`.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        ledger: Ledger,
+        runner: Runner,
+        turns: Turns,
+        random: Callable[[int], bytes],
+    ) -> None:
+        """Share the turns with the runner; `random` gives so many random bytes."""
+        self._catalogue = catalogue
+        self._ledger = ledger
+        self._runner = runner
+        self._turns = turns
+        self._random = random
+
+    def look_up(self, module: str | None, function: str | None) -> dict[str, dict[str, Any]]:
+        """What can be run."""
+        return self._catalogue.help(module, function)
+
+    def read(self, wanted: str, account_id: str | None) -> Task:
+        """One task.
+
+        Raises:
+            NotFound: There is none, or it is another account's.
+        """
+        return self._ledger.registry.get(wanted, account_id)
+
+    def list(self, account_id: str, query: Query) -> Page:
+        """A page of an account's tasks."""
+        return self._ledger.registry.page(account_id, query)
+
+    async def add(self, origin: Origin, order: Order) -> bytes:
+        """Add tasks, all or none.
+
+        Raises:
+            NoModule: One of them names no module of the catalogue; `detail` says which, as for the next two.
+            NoFunction: Its module has no such function of that arity.
+            BadArguments: Its function takes others.
+            MsgIdConflict: As every verb that changes something.
+        """
+        return await self._ledger.once(origin, partial(self._add, origin, order))
+
+    async def start(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+        """Run a pending task.
+
+        Raises:
+            NotFound: As `read`.
+            AlreadyStarted: It is not pending.
+        """
+        return await self._ledger.once(origin, partial(self._start, origin, wanted, account_id))
+
+    async def stop(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+        """End a waiting or running task; the reply shows it ended, unless that takes longer than a caller waits.
+
+        Raises:
+            NotFound: As `read`.
+            NotRunning: It is neither waiting nor running.
+        """
+        return await self._ledger.once(origin, partial(self._stop, origin, wanted, account_id))
+
+    async def remove(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+        """Forget a task; the reply shows it as it was last.
+
+        Raises:
+            NotFound: As `read`.
+            TaskRunning: It is waiting or running.
+        """
+        return await self._ledger.once(origin, partial(self._remove, origin, wanted, account_id))
+
+    async def _add(self, origin: Origin, order: Order) -> bytes:
+        self._check(order)
+        now = self._ledger.now()
+        added = [self._new(order.account_id, draft, now) for draft in order.drafts]
+        launches = [self._runner.prepare(task.start(now)) for task in added] if order.start else []
+        changes = [Change(Kind.ADDED, task) for task in added]
+        changes += [change for launch in launches for change in launch.changes]
+        shown = [launch.task for launch in launches] or added
+        reply = tasks_text(shown) if order.bulk else task_text(shown[0])
+        await self._launch(launches, changes, origin, reply)
+        return reply
+
+    async def _start(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+        async with self._turns.take(wanted):
+            task = self.read(wanted, account_id).start(self._ledger.now())
+            launch = self._runner.prepare(task)
+            reply = task_text(launch.task)
+            await self._launch([launch], launch.changes, origin, reply)
+        return reply
+
+    async def _stop(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+        if self._ledger.was_asked(origin):
+            return await self._stopped(origin, self.read(wanted, account_id))
+        async with self._turns.take(wanted):
+            task = self.read(wanted, account_id).ask_stop()
+            if self._runner.schedule.withdraw(wanted):
+                return await self._end_unrun(origin, task)
+            asked = Change(Kind.STOP_ASKED, task)
+            await self._ledger.commit([asked], [origin.answered(b"", self._ledger.now())])
+        return await self._stopped(origin, task)
+
+    async def _end_unrun(self, origin: Origin, task: Task) -> bytes:
+        now = self._ledger.now()
+        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, before it ran")
+        over = task.fail(now, reason.text())
+        reply = task_text(over)
+        await self._ledger.commit([Change(Kind.ENDED, over)], [origin.answered(reply, now)])
+        return reply
+
+    async def _stopped(self, origin: Origin, task: Task) -> bytes:
+        """Not within the task's turn, which its end needs."""
+        if task.is_active:
+            await self._runner.end(task.id, _STOP_WAIT_S)
+        reply = task_text(self._ledger.registry.get(task.id))
+        await self._ledger.commit([], [origin.answered(reply, self._ledger.now())])
+        return reply
+
+    async def _remove(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+        async with self._turns.take(wanted):
+            task = self.read(wanted, account_id)
+            task.check_removable()
+            reply = task_text(task)
+            removed = Change(Kind.REMOVED, task)
+            await self._ledger.commit([removed], [origin.answered(reply, self._ledger.now())])
+        return reply
+
+    async def _launch(
+        self, launches: Sequence[Launch], changes: Sequence[Change], origin: Origin, reply: bytes
+    ) -> None:
+        answer = origin.answered(reply, self._ledger.now())
+        await self._ledger.commit(
+            changes, [answer], lambda written: self._runner.launch(launches, written=written)
+        )
+
+    def _check(self, order: Order) -> None:
+        for index, draft in enumerate(order.drafts):
+            try:
+                self._catalogue.check(draft.module, draft.function, draft.arguments)
+            except BadArguments as error:
+                raise _in_bulk(error, index) if order.bulk else error from error
+            except Refused as error:
+                raise type(error)(str(error), _which(index, draft)) from error
+
+    def _new(self, account_id: str, draft: Draft, now: int) -> Task:
+        return Task(
+            seq=self._ledger.take_seq(),
+            id=task_id(self._random(TASK_ID_BYTES)),
+            account_id=account_id,
+            module=draft.module,
+            function=draft.function,
+            arguments=encode(draft.arguments),
+            submitted_at=now,
+        )
+
+
+def _which(index: int, draft: Draft) -> dict[str, object]:
+    arity = len(draft.arguments)
+    return {"index": index, "module": draft.module, "function": draft.function, "arity": arity}
+
+
+def _in_bulk(error: BadArguments, index: int) -> BadArguments:
+    """In a bulk request the paths of the problems begin with the task's place."""
+    return BadArguments(
+        str(error), {f"{index}.{path}": rules for path, rules in (error.detail or {}).items()}
+    )

@@ -1,0 +1,172 @@
+"""Journal first, memory second: the one place where changes become true.
+
+Touches the journal through its port; used by the desk and the runner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from kazoo_tasks.core.answers import Answers, Origin
+from kazoo_tasks.core.registry import Registry
+from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken
+from kazoo_tasks.ports import Clock, Journal, Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """For how long, and for how many bytes of replies, a repeated request is recognised."""
+
+    window_s: int = 600
+    max_bytes: int = 64 * 2**20
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A request that is being worked on, and whoever asked the same meanwhile."""
+
+    origin: Origin
+    joined: list[asyncio.Future[bytes]]
+
+
+class Ledger:
+    """The registry and the remembered answers, which nothing enters that is not on disk."""
+
+    def __init__(
+        self, journal: Journal, clock: Clock, memory: Memory, announce: Callable[[Change], None]
+    ) -> None:
+        """Tell `announce` each change once it is true."""
+        self._journal = journal
+        self._clock = clock
+        self._memory = memory
+        self._announce = announce
+        self._answers = Answers(memory.window_s, memory.max_bytes)
+        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._next_seq = 1
+        self._latest = 0
+        self.registry = Registry()
+        self.epoch = 0
+        #: Why the last commit was refused, if it was.
+        self.refused: str | None = None
+        #: Done as soon as something has failed in a way that leaves nothing to trust.
+        self.broken: asyncio.Future[KazooTasksError] = asyncio.get_running_loop().create_future()
+
+    def load(self, loaded: Loaded) -> None:
+        """Take what the journal held."""
+        self.epoch = loaded.epoch
+        self._next_seq = loaded.next_seq
+        self.registry = Registry(loaded.tasks)
+        self._answers = Answers(self._memory.window_s, self._memory.max_bytes, loaded.remembered)
+
+    def now(self) -> int:
+        """Gregorian seconds that never go back while this start lasts, so that lists stay ascending."""
+        self._latest = max(self._latest, self._clock.now())
+        return self._latest
+
+    def take_seq(self) -> int:
+        """The next place in the order of submission."""
+        self._next_seq += 1
+        return self._next_seq - 1
+
+    async def commit(
+        self,
+        changes: Sequence[Change],
+        remembered: Sequence[Remembered] = (),
+        settled: Callable[[bool], None] | None = None,
+    ) -> None:
+        """Make changes true: on disk, then in memory, then told to whoever listens.
+
+        What is on disk is folded in even if the caller no longer waits for it.
+
+        Args:
+            changes: In order.
+            remembered: Answers that become durable with them.
+            settled: Told whether they became true, in the same breath.
+
+        Raises:
+            StoreUnavailable: Nothing was changed.
+            StoreBroken: Nothing is certain any more.
+        """
+        written = self._journal.commit(changes, remembered)
+        # Callbacks run in the order of their registration: whoever awaits this sees the changes folded in.
+        written.add_done_callback(partial(self._fold, changes, remembered))
+        if settled is not None:
+            written.add_done_callback(lambda _: settled(written.exception() is None))
+        await asyncio.shield(written)
+
+    async def once(self, origin: Origin, effect: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The reply to a request: from `effect` the first time, from memory ever after.
+
+        `effect` must commit `origin.answered(…)` with what it changes.
+
+        Raises:
+            MsgIdConflict: The id was used to ask for something else.
+        """
+        flight = self._flights.get(origin.key)
+        if flight is not None:
+            return await self._join(flight, origin)
+        if reply := self._answers.recall(origin):
+            return reply
+        flight = self._flights[origin.key] = _Flight(origin, [])
+        try:
+            reply = await effect()
+        except BaseException as error:
+            self._land(flight, error)
+            raise
+        self._land(flight, reply)
+        return reply
+
+    def was_asked(self, origin: Origin) -> bool:
+        """Whether the request was taken on before, and its answer is not yet known."""
+        return self._answers.recall(origin) == b""
+
+    def expire(self) -> None:
+        """Forget answers that are too old, here and on disk."""
+        self._journal.forget(self._answers.expire(self._clock.now()))
+
+    async def probe(self) -> None:
+        """Find out whether a store that refused would take something now: an answer that nobody will ask for."""
+        probe = Remembered("", "probe", b"", b"true", self._clock.now())
+        with suppress(KazooTasksError):
+            await self.commit([], [probe])
+
+    def _fold(
+        self, changes: Sequence[Change], remembered: Sequence[Remembered], written: asyncio.Future[None]
+    ) -> None:
+        if (error := written.exception()) is not None:
+            self._failed(error)
+            return
+        self.refused = None
+        for answer in remembered:
+            self._answers.keep(answer)
+        for change in changes:
+            self.registry.apply(change)
+            self._announce(change)
+
+    def _failed(self, error: BaseException) -> None:
+        self.refused = str(error)
+        if isinstance(error, StoreBroken) and not self.broken.done():
+            self.broken.set_result(error)
+
+    async def _join(self, flight: _Flight, origin: Origin) -> bytes:
+        flight.origin.check(origin.digest)
+        joined: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        flight.joined.append(joined)
+        return await joined
+
+    def _land(self, flight: _Flight, outcome: bytes | BaseException) -> None:
+        del self._flights[flight.origin.key]
+        for joined in flight.joined:
+            if joined.done():
+                continue
+            if isinstance(outcome, bytes):
+                joined.set_result(outcome)
+            elif isinstance(outcome, Refused):
+                joined.set_exception(type(outcome)(str(outcome), outcome.detail))
+            else:
+                joined.set_exception(outcome)

@@ -1,0 +1,138 @@
+"""Every task in memory: a pure fold over changes, with the indexes that reads need.
+
+Touches nothing outside; written by the desk after each commit, read by everybody.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
+from typing import Final
+
+from kazoo_tasks.model.change import Change, Kind
+from kazoo_tasks.model.errors import NotFound
+from kazoo_tasks.model.task import Status, Task
+
+#: A page ends early rather than grow into a reply that nobody would take.
+MAX_PAGE_BYTES: Final = 4 * 2**20
+_by_seq = attrgetter("seq")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which tasks of an account are wanted; what is `None` does not matter.
+
+    Attributes:
+        start_seq: The lowest `seq` of the page.
+        created_from: Gregorian seconds, included, like `created_to`.
+    """
+
+    page_size: int
+    start_seq: int = 0
+    status: Status | None = None
+    module: str | None = None
+    function: str | None = None
+    created_from: int | None = None
+    created_to: int | None = None
+
+    def wants(self, task: Task) -> bool:
+        """Whether a task is one of those."""
+        return (
+            (self.status is None or task.status is self.status)
+            and (self.module is None or task.module == self.module)
+            and (self.function is None or task.function == self.function)
+            and (self.created_from is None or task.submitted_at >= self.created_from)
+            and (self.created_to is None or task.submitted_at <= self.created_to)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list.
+
+    Attributes:
+        next_seq: Where the next page begins; `None` on the last one.
+    """
+
+    tasks: list[Task]
+    next_seq: int | None
+
+
+class Registry:
+    """Tasks by id, and by account in the order of submission; each task stands in both or in none."""
+
+    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+        """Take the tasks that the journal held, ascending by `seq`."""
+        self._by_id: dict[str, Task] = {}
+        self._by_account: dict[str, list[Task]] = {}
+        for task in tasks:
+            self._add(task)
+
+    def __len__(self) -> int:
+        """How many tasks there are."""
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Task]:
+        """All tasks, in no order that means anything."""
+        return iter(self._by_id.values())
+
+    def get(self, task_id: str, account_id: str | None = None) -> Task:
+        """The task of an id.
+
+        Raises:
+            NotFound: There is none, or it is another account's.
+        """
+        task = self._by_id.get(task_id)
+        if task is None or account_id not in (None, task.account_id):
+            raise NotFound
+        return task
+
+    def page(self, account_id: str, query: Query) -> Page:
+        """The wanted tasks of an account from one `seq` on, in order of submission: no more than fit a page."""
+        tasks = self._by_account.get(account_id, [])
+        begin = bisect_left(tasks, query.start_seq, key=_by_seq)
+        found: list[Task] = []
+        room = MAX_PAGE_BYTES
+        for task in filter(query.wants, islice(tasks, begin, None)):
+            if len(found) == query.page_size or room < 0:
+                return Page(found, task.seq)
+            found.append(task)
+            room -= _weight(task)
+        return Page(found, None)
+
+    def apply(self, change: Change) -> None:
+        """Fold one change in; a change of a task that is not there is an addition."""
+        if change.kind is Kind.REMOVED:
+            self._remove(change.task)
+        elif change.task.id in self._by_id:
+            self._replace(change.task)
+        else:
+            self._add(change.task)
+
+    def _add(self, task: Task) -> None:
+        self._by_id[task.id] = task
+        tasks = self._by_account.setdefault(task.account_id, [])
+        if tasks and tasks[-1].seq > task.seq:
+            tasks.insert(bisect_left(tasks, task.seq, key=_by_seq), task)
+        else:
+            tasks.append(task)
+
+    def _replace(self, task: Task) -> None:
+        tasks = self._by_account[task.account_id]
+        tasks[bisect_left(tasks, task.seq, key=_by_seq)] = task
+        self._by_id[task.id] = task
+
+    def _remove(self, task: Task) -> None:
+        del self._by_id[task.id]
+        tasks = self._by_account[task.account_id]
+        del tasks[bisect_left(tasks, task.seq, key=_by_seq)]
+        if not tasks:
+            del self._by_account[task.account_id]
+
+
+def _weight(task: Task) -> int:
+    """About how many bytes it takes in a reply, beyond what every task takes."""
+    return len(task.arguments) + len(task.error or "") + len(task.result or b"")

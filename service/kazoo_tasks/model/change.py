@@ -1,0 +1,51 @@
+"""What can happen to a task, as values: journalled, folded into memory and published, always the same one.
+
+Pure; a replicated stream of them would rebuild the registry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kazoo_tasks.model.task import Task
+
+
+class Kind(StrEnum):
+    """The closed set of changes."""
+
+    ADDED = "added"
+    STARTED = "started"
+    ASSIGNED = "assigned"
+    REQUEUED = "requeued"
+    STOP_ASKED = "stop_asked"
+    PROGRESSED = "progress"
+    ENDED = "ended"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change, carrying the task as it is after it (for a removal: as it was last)."""
+
+    kind: Kind
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An answered request, kept so that the same request again has no second effect.
+
+    Attributes:
+        owner: The request's `Account-ID`, or its `Server-ID` when it names no account.
+        msg_id: The request's `Msg-ID`.
+        digest: Hash of what was asked; tells a repetition from a reuse of the id.
+        reply: JSON text of the reply's value; empty while the answer is still being worked on.
+        at: Gregorian seconds of the answer.
+    """
+
+    owner: str
+    msg_id: str
+    digest: bytes
+    reply: bytes
+    at: int

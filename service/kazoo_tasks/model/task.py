@@ -1,0 +1,152 @@
+"""The task and its life: pending, waiting, running, terminated.
+
+Pure; every transition is a method that gives a new task or refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from kazoo_tasks.model.errors import AlreadyStarted, NotRunning, TaskRunning
+
+
+class Status(StrEnum):
+    """Where a task is in its life, in the words that a list can be filtered by."""
+
+    PENDING = "pending"
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+STATUSES: Final = tuple(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One submitted unit of work.
+
+    A million of them live in memory, so JSON values stay the text they were sent as.
+
+    Attributes:
+        seq: Its place in the order of submission, unique in the service, never reused.
+        arguments: JSON text of an array.
+        submitted_at: Gregorian seconds, like every `*_at`.
+        attempt: How often it was handed to a child.
+        epoch: The service's start that handed it to its present child; 0 while no child has it.
+        stop_asked: Somebody asked to stop it; remembered over a restart.
+        error: What the caller reads when it failed: `(<worker>) class: reason`, then the stack trace.
+        result: JSON text, if the function returned something.
+        progress: JSON text of the last progress that the function reported.
+    """
+
+    seq: int
+    id: str
+    account_id: str
+    module: str
+    function: str
+    arguments: bytes
+    submitted_at: int
+    started_at: int | None = None
+    ended_at: int | None = None
+    attempt: int = 0
+    epoch: int = 0
+    stop_asked: bool = False
+    error: str | None = None
+    result: bytes | None = None
+    progress: bytes | None = None
+
+    @property
+    def status(self) -> Status:
+        """Where it is in its life."""
+        if self.started_at is None:
+            return Status.PENDING
+        if self.ended_at is None:
+            return Status.RUNNING if self.epoch else Status.WAITING
+        return Status.SUCCESS if self.error is None else Status.FAILURE
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.started_at is not None and self.ended_at is None
+
+    def start(self, at: int) -> Task:
+        """Accept it for running.
+
+        Raises:
+            AlreadyStarted: It was started before, whatever became of it.
+        """
+        if self.started_at is not None:
+            raise AlreadyStarted
+        return replace(self, started_at=at)
+
+    def assign(self, epoch: int) -> Task:
+        """Hand it to a child.
+
+        Raises:
+            NotRunning: It does not wait.
+        """
+        if self.status is not Status.WAITING:
+            raise NotRunning
+        return replace(self, attempt=self.attempt + 1, epoch=epoch)
+
+    def requeue(self) -> Task:
+        """Let it wait again after an interruption; its attempts stay counted.
+
+        Raises:
+            NotRunning: It is neither waiting nor running.
+        """
+        return replace(self._active(), epoch=0, progress=None)
+
+    def ask_stop(self) -> Task:
+        """Remember that it shall stop.
+
+        Raises:
+            NotRunning: It is neither waiting nor running.
+        """
+        return replace(self._active(), stop_asked=True)
+
+    def report(self, progress: bytes) -> Task:
+        """Keep its last progress.
+
+        Raises:
+            NotRunning: It is neither waiting nor running.
+        """
+        return replace(self._active(), progress=progress)
+
+    def succeed(self, at: int, result: bytes | None) -> Task:
+        """End it well.
+
+        Raises:
+            NotRunning: It is neither waiting nor running.
+        """
+        return replace(self._active(), ended_at=self._end(at), result=result)
+
+    def fail(self, at: int, error: str) -> Task:
+        """End it with an error.
+
+        Raises:
+            NotRunning: It is neither waiting nor running.
+        """
+        return replace(self._active(), ended_at=self._end(at), error=error)
+
+    def check_removable(self) -> None:
+        """Allow its removal.
+
+        Raises:
+            TaskRunning: It is waiting or running.
+        """
+        if self.is_active:
+            raise TaskRunning
+
+    def _active(self) -> Task:
+        if not self.is_active:
+            raise NotRunning
+        return self
+
+    def _end(self, at: int) -> int:
+        """A clock set back must not make a task end before it began."""
+        return max(at, self.started_at or at)

@@ -1,0 +1,306 @@
+"""The seams: what the core and the doors need from the outside, as protocols.
+
+No implementation; assembly joins each to one of its adapters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.outcome import Outcome
+from kazoo_tasks.model.task import Task
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now(self) -> int:
+        """Gregorian seconds, UTC."""
+        ...
+
+
+# --- the journal: what makes changes durable ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the journal held at the start.
+
+    Attributes:
+        epoch: The number of this start, higher than of any before; already on disk.
+        tasks: Every task, ascending by `seq`; consumed once.
+        remembered: Every remembered answer, oldest first; consumed once. A later one for the same request replaces
+            an earlier one.
+        next_seq: The lowest `seq` that was never given to a task.
+    """
+
+    epoch: int
+    tasks: Iterable[Task]
+    remembered: Iterable[Remembered]
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """A finished, verified snapshot."""
+
+    path: str
+    tasks: int
+    size_bytes: int
+
+
+class Journal(Protocol):
+    """Durable changes. One commit is all or nothing, and commits keep the order in which they were asked for."""
+
+    async def load(self) -> Loaded:
+        """Open it and read what is there.
+
+        Raises:
+            CannotStart: It is in use, unwritable or damaged; the message says what to do.
+        """
+        ...
+
+    def commit(
+        self, changes: Sequence[Change], remembered: Sequence[Remembered] = ()
+    ) -> asyncio.Future[None]:
+        """Make changes and remembered answers durable together; takes effect whether it is awaited or not.
+
+        The futures are resolved in the order of the calls.
+
+        Raises (when awaited):
+            StoreUnavailable: Nothing was written (disk full); the same may succeed later.
+            StoreBroken: Nothing is certain any more; the process must end.
+        """
+        ...
+
+    def forget(self, before: int) -> None:
+        """Drop remembered answers older than these Gregorian seconds, with some later commit."""
+        ...
+
+    async def snapshot(self) -> SnapshotInfo:
+        """Write and verify a point-in-time copy while commits go on.
+
+        Raises:
+            StoreUnavailable: It could not be written; older snapshots are untouched.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked for, mark the stop as clean and let go of the file."""
+        ...
+
+
+# --- the pool: what runs tasks --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One run of one function.
+
+    Attributes:
+        arguments: JSON text of an array.
+        attempt: 1 for the first run.
+    """
+
+    task_id: str
+    module: str
+    function: str
+    arguments: bytes
+    attempt: int = 1
+
+
+class PoolWatcher(Protocol):
+    """Who is told what happens in the pool; called on the event loop, must not block or raise."""
+
+    def ended(self, task_id: str, outcome: Outcome) -> None:
+        """A run is over: exactly once for each assignment, whatever became of the child."""
+        ...
+
+    def progressed(self, task_id: str, progress: bytes) -> None:
+        """A run reported progress: JSON text of `{"done": n, "total"?: n, "note"?: text}`."""
+        ...
+
+    def idle(self) -> None:
+        """A slot became ready for an assignment."""
+        ...
+
+
+class Pool(Protocol):
+    """A fixed number of slots, each a child process that runs one task at a time."""
+
+    @property
+    def size(self) -> int:
+        """How many slots there are."""
+        ...
+
+    @property
+    def idle_slots(self) -> int:
+        """How many slots could take an assignment now."""
+        ...
+
+    async def start(self, watcher: PoolWatcher) -> None:
+        """Have every slot ready.
+
+        Raises:
+            CannotStart: A child does not come up; the message says why.
+        """
+        ...
+
+    def assign(self, assignment: Assignment) -> None:
+        """Give a run to an idle slot; only called while `idle_slots` is not 0."""
+        ...
+
+    def stop(self, task_id: str) -> None:
+        """End a run as `stopped`: SIGTERM, grace, SIGKILL of its process group; unknown ids are ignored."""
+        ...
+
+    async def close(self) -> None:
+        """End all children and whatever they started; runs under way end as `interrupted` without being reported."""
+        ...
+
+
+# --- the bus: what carries messages ---------------------------------------------------------------------------------
+
+
+class Delivery(Protocol):
+    """A request that was taken from the request queue and must be settled, once."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes as sent."""
+        ...
+
+    @property
+    def routing_key(self) -> str:
+        """The key it was published with."""
+        ...
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The AMQP property; `gzip` means what it says."""
+        ...
+
+    async def ack(self) -> None:
+        """Done with it. On a connection that is gone it does nothing: the message comes again."""
+        ...
+
+    async def reject(self) -> None:
+        """Send it to the dead-letter queue. On a connection that is gone it does nothing: it comes again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message of a subscription; there is nothing to settle."""
+
+    body: bytes
+    routing_key: str
+    content_encoding: str | None = None
+
+
+class Subscription(Protocol):
+    """A private queue that lives as long as its connection and is made anew, under a new name, with the next."""
+
+    @property
+    def address(self) -> str | None:
+        """Its queue's name now, `None` while there is no connection: what goes into `Server-ID`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish; always transient `application/json`, never with a timestamp."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Bus(Protocol):
+    """Kazoo's exchanges `tasks`, `targeted` and `nodes`, wherever they are."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent now."""
+        ...
+
+    async def open(self) -> None:
+        """Connect for the first time; afterwards the bus reconnects by itself until it is closed.
+
+        Raises:
+            CannotStart: The broker cannot be reached or refuses; the message says which and why.
+        """
+        ...
+
+    async def consume_requests(self, handle: Callable[[Delivery], Awaitable[None]]) -> None:
+        """Have every request handed to `handle`, on this and every later connection."""
+        ...
+
+    async def stop_consuming(self) -> None:
+        """Take no more requests; those already handed over can still be settled."""
+        ...
+
+    async def subscribe(
+        self, exchange: str, routing_key: str | None, handle: Callable[[Incoming], None]
+    ) -> Subscription:
+        """Have messages handed to `handle`; without a routing key the queue is bound by its own name."""
+        ...
+
+    def on_disconnect(self, call: Callable[[], None]) -> None:
+        """Call back whenever the connection is lost: what was asked over it will not be answered."""
+        ...
+
+    async def send(self, message: Outgoing) -> None:
+        """Hand a message to the broker without waiting for its confirmation.
+
+        Raises:
+            BusUnavailable: There is no connection, so nothing was sent.
+        """
+        ...
+
+    def reconnect(self, why: str) -> None:
+        """Give the connection up and make a new one, for who knows that it is no good though it looks alive."""
+        ...
+
+    async def close(self) -> None:
+        """Let what was sent go out, then disconnect."""
+        ...
+
+
+# --- the caller: what asks the service over the bus -----------------------------------------------------------------
+
+
+class Caller(Protocol):
+    """Request and reply over the bus, as crossbar does it."""
+
+    async def call(
+        self, event: str, fields: Mapping[str, object], *, msg_id: str | None = None
+    ) -> dict[str, object]:
+        """Send a request such as `read_req` and give back the whole reply message.
+
+        Args:
+            event: The request's `Event-Name`.
+            fields: The request's own keys, in the wire's spelling; the default headers are added.
+            msg_id: The `Msg-ID`, for a request that may be repeated; a new one if not given.
+
+        Raises:
+            BusUnavailable: No connection, connection lost while waiting, or no reply in time: the request may or may
+                not have been carried out.
+        """
+        ...
+
+
+# --- health: whether the process can do its work --------------------------------------------------------------------
+
+
+class Health(Protocol):
+    """What a supervisor's probe asks."""
+
+    async def unwell(self) -> dict[str, str]:
+        """The parts that are unwell, and why; empty while all is well."""
+        ...

@@ -1,0 +1,206 @@
+"""The requests that arrive on the `tasks` exchange, one model each.
+
+Uses pydantic; the listener parses with them, `schemas/` is written from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from kazoo_tasks.model.errors import BadRequest
+from kazoo_tasks.model.task import Status
+from kazoo_tasks.wire.codec import encode
+from kazoo_tasks.wire.header import AccountId, Header, Text
+from kazoo_tasks.wire.validation import problem, validated
+
+MAX_BULK: Final = 10_000
+MAX_PAGE: Final = 10_000
+DEFAULT_PAGE: Final = 1_000
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+GregorianSeconds = Annotated[int, Field(ge=0)]
+PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+
+
+class NewTask(BaseModel):
+    """What shall be run: a module of the catalogue, a function of it, and its arguments."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    module: Name = Field(alias="Module")
+    function: Name = Field(alias="Function")
+    arguments: list[Any] = Field(alias="Arguments")
+
+
+class Request(Header):
+    """A request of one kind; `key` is what its routing key ends with."""
+
+    key: ClassVar[str]
+    event_category: Literal["tasks"] = Field(alias="Event-Category")
+    account_id: AccountId | None = Field(None, alias="Account-ID")
+
+    @property
+    def owner(self) -> str:
+        """Within whose requests the `Msg-ID` is unique."""
+        return self.account_id or self.server_id or ""
+
+    def digest(self) -> bytes:
+        """A hash of what is asked, whoever asks and however often."""
+        asked = self.model_dump(exclude={"app_name", "app_version", "msg_id", "server_id", "node"})
+        return hashlib.blake2b(encode(asked), digest_size=16).digest()
+
+
+class LookupRequest(Request):
+    """What can be run?"""
+
+    key = "lookup"
+    event_name: Literal["lookup_req"] = Field(alias="Event-Name")
+    module: Name | None = Field(None, alias="Category")
+    function: Name | None = Field(None, alias="Action")
+
+
+class AddRequest(Request):
+    """Add one task, or many of one account together; all or none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["Tasks"]}, {"required": ["Module", "Function", "Arguments"]}]
+        }
+    )
+
+    key = "add"
+    event_name: Literal["add_req"] = Field(alias="Event-Name")
+    account_id: AccountId = Field(alias="Account-ID")
+    module: Name | None = Field(None, alias="Module")
+    function: Name | None = Field(None, alias="Function")
+    arguments: list[Any] | None = Field(None, alias="Arguments")
+    tasks: list[NewTask] | None = Field(None, alias="Tasks", max_length=MAX_BULK)
+    start: bool = Field(default=False, alias="Start")
+    auth_account_id: AccountId | None = Field(None, alias="Auth-Account-ID")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> AddRequest:
+        single = {"Module": self.module, "Function": self.function, "Arguments": self.arguments}
+        missing = [key for key, value in single.items() if value is None]
+        if self.tasks is None and missing:
+            raise PydanticCustomError(
+                "one_form", "expected Tasks, or {keys} too", {"keys": ", ".join(missing)}
+            )
+        if self.tasks is not None and len(missing) < len(single):
+            raise PydanticCustomError("one_form", "expected either Tasks or Module, Function and Arguments")
+        return self
+
+    @property
+    def new_tasks(self) -> list[NewTask]:
+        """What shall be added, whichever form it was asked in."""
+        if self.tasks is not None:
+            return self.tasks
+        single: dict[str, Any] = {
+            "module": self.module,
+            "function": self.function,
+            "arguments": self.arguments,
+        }
+        return [NewTask.model_construct(**single)]
+
+
+class ListRequest(Request):
+    """The tasks of an account, a page at a time, in the order of their submission."""
+
+    key = "list"
+    event_name: Literal["list_req"] = Field(alias="Event-Name")
+    account_id: AccountId = Field(alias="Account-ID")
+    page_size: PageSize = Field(DEFAULT_PAGE, alias="Page-Size")
+    start_key: Text | None = Field(None, alias="Start-Key")
+    status: Literal[tuple(status.value for status in Status)] | None = Field(None, alias="Status")  # type: ignore[valid-type]  # built from the enum so that the words stand once
+    module: Name | None = Field(None, alias="Module")
+    function: Name | None = Field(None, alias="Function")
+    created_from: GregorianSeconds | None = Field(None, alias="Created-From")
+    created_to: GregorianSeconds | None = Field(None, alias="Created-To")
+
+
+class OneTaskRequest(Request):
+    """Something about one task; with an account that is not the task's, the task is not found."""
+
+    task_id: Text = Field(alias="Task-ID")
+
+
+class ReadRequest(OneTaskRequest):
+    """How is a task?"""
+
+    key = "read"
+    event_name: Literal["read_req"] = Field(alias="Event-Name")
+
+
+class StartRequest(OneTaskRequest):
+    """Run a pending task."""
+
+    key = "start"
+    event_name: Literal["start_req"] = Field(alias="Event-Name")
+
+
+class StopRequest(OneTaskRequest):
+    """End a waiting or running task."""
+
+    key = "stop"
+    event_name: Literal["stop_req"] = Field(alias="Event-Name")
+
+
+class RemoveRequest(OneTaskRequest):
+    """Forget a task that is neither waiting nor running."""
+
+    key = "remove"
+    event_name: Literal["remove_req"] = Field(alias="Event-Name")
+
+
+class SnapshotRequest(Request):
+    """Write a snapshot of the store now; an operator's request, not Kazoo's."""
+
+    key = "snapshot"
+    event_name: Literal["snapshot_req"] = Field(alias="Event-Name")
+
+
+class CanaryRequest(Request):
+    """Nothing is asked: that it arrives proves that requests do. The service's own."""
+
+    key = "canary"
+    event_name: Literal["canary_req"] = Field(alias="Event-Name")
+
+
+REQUESTS: Final[dict[str, type[Request]]] = {
+    f"{model.key}_req": model
+    for model in (
+        LookupRequest,
+        AddRequest,
+        ListRequest,
+        ReadRequest,
+        StartRequest,
+        StopRequest,
+        RemoveRequest,
+        SnapshotRequest,
+        CanaryRequest,
+    )
+}
+
+
+def parse_request(body: dict[str, Any]) -> Request:
+    """The request that a message is.
+
+    Raises:
+        BadRequest: It lacks headers, is of an unknown kind, or its fields are wrong; all problems at once.
+    """
+    name = body.get("Event-Name")
+    model = REQUESTS.get(name) if isinstance(name, str) else None
+    if model is None:
+        header = validated(Header, body)
+        raise BadRequest(
+            problem(
+                "Event-Name",
+                "enum",
+                f"Value not found in enumerated list of values: {', '.join(REQUESTS)}",
+                value=header.event_name,
+            )
+        )
+    return validated(model, body)

@@ -1,0 +1,149 @@
+"""The core without processes and files: a clock, a pool and a desk that tests drive by hand.
+
+Touches the event loop only; used by the tests of the core and of the listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.desk import Desk, Draft, Order
+from kazoo_tasks.core.errand import Errands
+from kazoo_tasks.core.ledger import Ledger, Memory
+from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.turn import Turns
+from kazoo_tasks.model.change import Change
+from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
+from kazoo_tasks.modules import erlang, knm_converters, timer
+from kazoo_tasks.ports import Assignment, PoolWatcher
+from kazoo_tasks.store.memory import MemoryJournal
+from kazoo_tasks.wire.codec import decode
+from support.build import ACCOUNT, NOW
+
+
+@dataclass
+class HandClock:
+    """A clock that goes when it is told to."""
+
+    at: int = NOW
+
+    def now(self) -> int:
+        """See `ports.Clock`."""
+        return self.at
+
+
+@dataclass
+class HandPool:
+    """A pool whose runs end when the test says so."""
+
+    size: int = 2
+    running: dict[str, Assignment] = field(default_factory=dict)
+    stopped: list[str] = field(default_factory=list)
+    watcher: PoolWatcher | None = None
+
+    @property
+    def idle_slots(self) -> int:
+        """See `ports.Pool`."""
+        return self.size - len(self.running)
+
+    async def start(self, watcher: PoolWatcher) -> None:
+        """See `ports.Pool`."""
+        self.watcher = watcher
+
+    def assign(self, assignment: Assignment) -> None:
+        """See `ports.Pool`."""
+        assert self.idle_slots > 0
+        self.running[assignment.task_id] = assignment
+
+    def stop(self, task_id: str) -> None:
+        """See `ports.Pool`; the test ends the run."""
+        self.stopped.append(task_id)
+
+    async def close(self) -> None:
+        """See `ports.Pool`."""
+
+    def end(self, task_id: str, outcome: Outcome | None = None) -> None:
+        """Let a run end."""
+        del self.running[task_id]
+        assert self.watcher
+        self.watcher.ended(task_id, outcome or Succeeded())
+        self.watcher.idle()
+
+
+STOPPED = Failed("0.1.1", Failure.STOPPED, "stopped on request")
+
+
+class Office:
+    """A desk with everything behind it; `restarted` gives the next one on the same journal."""
+
+    def __init__(
+        self, journal: MemoryJournal | None = None, *, slots: int = 2, memory: Memory | None = None
+    ) -> None:
+        """Build it, not yet loaded."""
+        self.journal = journal or MemoryJournal()
+        self.clock = HandClock()
+        self.pool = HandPool(slots)
+        self.changes: list[Change] = []
+        self.crashes: list[BaseException] = []
+        self.catalogue = Catalogue([timer, erlang, knm_converters])
+        self.errands = Errands(self.crashes.append)
+        self.ledger = Ledger(self.journal, self.clock, memory or Memory(), self.changes.append)
+        turns = Turns()
+        self.runner = Runner(self.ledger, self.pool, turns, self.errands)
+        self.desk = Desk(self.catalogue, self.ledger, self.runner, turns, os.urandom)
+        self._msg_ids = 0
+
+    async def open(self) -> Office:
+        """Load it."""
+        self.ledger.load(await self.journal.load())
+        await self.pool.start(self.runner)
+        return self
+
+    def origin(self, msg_id: str | None = None, digest: bytes = b"") -> Origin:
+        """A request's, of its own unless a `msg_id` says otherwise."""
+        self._msg_ids += 1
+        return Origin(ACCOUNT, msg_id or f"msg-{self._msg_ids}", digest)
+
+    async def add(self, *drafts: Draft, start: bool = False, msg_id: str | None = None) -> Any:
+        """Add tasks (one `timer.sleep` unless said otherwise) and give back what the caller reads."""
+        wanted = drafts or (Draft("timer", "sleep", [1]),)
+        order = Order(ACCOUNT, wanted, bulk=len(wanted) > 1, start=start)
+        return decode(await self.desk.add(self.origin(msg_id), order))
+
+    async def start(self, task_id: str, msg_id: str | None = None) -> Any:
+        """Start a task."""
+        return decode(await self.desk.start(self.origin(msg_id), task_id, ACCOUNT))
+
+    async def stop(self, task_id: str, msg_id: str | None = None) -> Any:
+        """Stop a task."""
+        return decode(await self.desk.stop(self.origin(msg_id), task_id, ACCOUNT))
+
+    async def remove(self, task_id: str, msg_id: str | None = None) -> Any:
+        """Remove a task."""
+        return decode(await self.desk.remove(self.origin(msg_id), task_id, ACCOUNT))
+
+    async def settled(self) -> None:
+        """Wait until nothing is under way."""
+        assert await self.errands.settle(timeout_s=5)
+        assert not self.crashes
+
+
+async def turn(until: Callable[[], Any]) -> None:
+    """Let the event loop go round until something holds; a fact within reach needs few rounds."""
+    for _ in range(1000):
+        if until():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("expected it to happen, and it did not")
+
+
+async def both(first: Awaitable[Any], second: Awaitable[Any]) -> tuple[Any, Any]:
+    """The outcomes of two things done at once; exceptions too."""
+    outcomes = list(await asyncio.gather(first, second, return_exceptions=True))
+    return outcomes[0], outcomes[1]

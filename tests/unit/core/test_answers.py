@@ -1,0 +1,59 @@
+"""Answers: remembered for a while, and no more than fit."""
+
+import pytest
+
+from kazoo_tasks.core.answers import Answers, Origin
+from kazoo_tasks.model.errors import MsgIdConflict
+from support.build import NOW
+
+
+def origin(msg_id: str, digest: bytes = b"d") -> Origin:
+    """A request of one owner."""
+    return Origin("owner", msg_id, digest)
+
+
+def test_an_answer_is_recalled_for_the_same_request_only() -> None:
+    """Owner and id make it the same; another digest is a conflict."""
+    answers = Answers(10, 1000, [origin("a").answered(b"1", NOW)])
+
+    assert answers.recall(origin("a")) == b"1"
+    assert answers.recall(Origin("other", "a", b"d")) is None
+    with pytest.raises(MsgIdConflict):
+        answers.recall(origin("a", b"e"))
+
+
+def test_a_later_answer_replaces_an_earlier_one() -> None:
+    """And is younger than what came between."""
+    answers = Answers(10, 1000)
+    for msg_id, reply, at in (("a", b"", NOW), ("b", b"2", NOW + 1), ("a", b"1", NOW + 2)):
+        answers.keep(origin(msg_id).answered(reply, at))
+    answers.expire(NOW + 12)
+
+    assert (answers.recall(origin("a")), answers.recall(origin("b"))) == (b"1", None)
+
+
+def test_what_is_as_old_as_the_window_is_still_remembered() -> None:
+    """A second later it is not."""
+    answers = Answers(10, 1000, [origin("a").answered(b"1", NOW)])
+
+    assert answers.expire(NOW + 10) == NOW
+    assert len(answers) == 1
+    answers.expire(NOW + 11)
+    assert len(answers) == 0
+
+
+def test_the_oldest_give_way_to_what_would_not_fit() -> None:
+    """Replies count in bytes."""
+    answers = Answers(10, 10)
+    for n in range(5):
+        answers.keep(origin(str(n)).answered(b"xxxx", NOW))
+
+    assert [answers.recall(origin(str(n))) is not None for n in range(5)] == [False, False, False, True, True]
+
+
+def test_a_reply_that_is_larger_than_all_room_is_not_kept() -> None:
+    """It is answered, and not remembered."""
+    answers = Answers(10, 3)
+    answers.keep(origin("a").answered(b"xxxx", NOW))
+
+    assert len(answers) == 0

@@ -1,0 +1,99 @@
+"""The catalogue: what may run, and how it is told."""
+
+from types import ModuleType
+
+import pytest
+
+from kazoo_tasks import task
+from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.modules import erlang, timer
+
+
+def a_module(name: str, **functions: object) -> ModuleType:
+    """A task module with these members."""
+    module = ModuleType(name)
+    for key, value in functions.items():
+        setattr(module, key, value)
+    return module
+
+
+def test_a_look_up_tells_what_kazoo_expects() -> None:
+    """With what a caller needs to know on top."""
+    told = Catalogue([timer, erlang]).help("timer", "sleep")["timer"]["sleep"]
+
+    assert (told["description"], told["arity"]) == ("Wait for so many milliseconds.", 1)
+    assert told["arguments"] == [{"name": "duration", "type": "any", "required": True}]
+    assert (told["expected_content"], told["mandatory"], told["optional"]) == ("none", [], [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "modules"),
+    [
+        ((None, None), ["timer", "erlang"]),
+        (("timer", None), ["timer"]),
+        (("x", None), []),
+        (("timer", "x"), []),
+    ],
+)
+def test_a_part_can_be_asked_for(asked: tuple[str | None, str | None], modules: list[str]) -> None:
+    """What there is not is empty."""
+    assert list(Catalogue([timer, erlang]).help(*asked)) == modules
+
+
+def test_only_what_is_marked_is_offered() -> None:
+    """An import or a helper in a task module is not."""
+
+    @task
+    def offered() -> None:
+        """Be offered."""
+
+    def hidden() -> None:
+        """Be hidden."""
+
+    catalogue = Catalogue([a_module("acme.tasks.x", offered=offered, hidden=hidden)])
+
+    assert catalogue.names == ["x.offered"]
+
+
+def test_a_module_that_offers_nothing_is_a_mistake() -> None:
+    """Somebody forgot the decorator."""
+    with pytest.raises(CannotStart, match="got none marked"):
+        Catalogue([a_module("acme.empty")])
+
+
+def test_two_modules_of_one_name_are_a_mistake() -> None:
+    """A request could mean either."""
+    with pytest.raises(CannotStart, match="two called 'timer'"):
+        Catalogue([timer, a_module("acme.timer", sleep=timer.sleep)])
+
+
+def test_a_coroutine_function_is_a_mistake() -> None:
+    """A child has no event loop."""
+
+    @task
+    async def work() -> None:
+        """Wait."""
+
+    with pytest.raises(CannotStart, match=r"acme\.x\.work to be a plain function"):
+        Catalogue([a_module("acme.x", work=work)])
+
+
+def test_a_signature_that_cannot_be_called_names_its_function() -> None:
+    """And what is wrong with it."""
+
+    @task
+    def work(*, key: str) -> None:
+        """Need a keyword."""
+
+    with pytest.raises(CannotStart, match=r"acme\.x\.work cannot be offered: .*keyword-only key"):
+        Catalogue([a_module("acme.x", work=work)])
+
+
+def test_an_offer_is_read_and_a_missing_one_promises_nothing() -> None:
+    """A stored task may outlive its module."""
+    catalogue = Catalogue([timer])
+
+    assert catalogue.offer("timer", "sleep").idempotent
+    assert not catalogue.offer("gone", "sleep").idempotent
+    assert not catalogue.has("gone", "sleep")

@@ -1,0 +1,86 @@
+"""What a restart finds: nothing lost, nothing done twice, nothing running for ever."""
+
+import pytest
+
+from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.recovery import settle
+from kazoo_tasks.model.change import Change, Kind
+from kazoo_tasks.model.errors import MsgIdConflict
+from kazoo_tasks.model.task import Task
+from kazoo_tasks.modules import timer
+from support.build import NOW, a_running_task, a_task
+from support.core import Office, turn
+
+#: `timer` is declared idempotent; what a catalogue does not have promises nothing.
+IDEMPOTENT, PLAIN = Catalogue([timer]), Catalogue([])
+
+
+def settled(task: Task, catalogue: Catalogue = PLAIN) -> list[Change]:
+    """What becomes of one task."""
+    return list(settle([task], catalogue, NOW + 5))
+
+
+@pytest.mark.parametrize("task", [a_task(), a_task(started_at=NOW), a_running_task(ended_at=NOW)])
+def test_what_did_not_run_stays_as_it_is(task: Task) -> None:
+    """Pending ones, waiting ones, finished ones."""
+    assert settled(task) == []
+
+
+def test_an_interrupted_task_ends_as_such() -> None:
+    """It may have had its effect, so nobody runs it again unasked."""
+    (change,) = settled(a_running_task())
+
+    assert (change.kind, change.task.ended_at) == (Kind.ENDED, NOW + 5)
+    assert (change.task.error or "").startswith("(<0.0.0>) interrupted: the service ended")
+
+
+def test_an_interrupted_idempotent_task_waits_again() -> None:
+    """Its author allowed that."""
+    (change,) = settled(a_running_task(), IDEMPOTENT)
+
+    assert (change.kind, change.task.status, change.task.attempt) == (Kind.REQUEUED, "waiting", 1)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_stop_is_remembered_over_a_restart(epoch: int) -> None:
+    """Also of a task that could be run again."""
+    (change,) = settled(a_running_task(stop_asked=True, epoch=epoch), IDEMPOTENT)
+
+    assert (change.task.error or "").startswith("(<0.0.0>) stopped:")
+
+
+async def test_answers_survive_a_restart() -> None:
+    """A caller may ask again after it."""
+    office = await Office().open()
+    task = await office.add(msg_id="a")
+    office = await Office(office.journal).open()
+
+    assert await office.add(msg_id="a") == task
+    with pytest.raises(MsgIdConflict):
+        await office.desk.remove(office.origin("a", b"other"), task["id"], None)
+
+
+async def test_a_stop_that_was_cut_off_is_answered_after_the_restart() -> None:
+    """With the task as recovery left it."""
+    office = await Office().open()
+    task = await office.add(start=True)
+    office.errands.send(_ignored(office.stop(task["id"], msg_id="s")), "stop")
+    await turn(lambda: office.pool.stopped)
+    office = await Office(office.journal).open()
+    await office.ledger.commit(list(settle(office.ledger.registry, office.catalogue, NOW)))
+
+    assert "stopped" in (await office.stop(task["id"], msg_id="s"))["error"]
+
+
+async def test_the_order_of_submission_goes_on_after_a_restart() -> None:
+    """Also past a removed task."""
+    office = await Office().open()
+    tasks = [await office.add() for _ in range(3)]
+    await office.remove(tasks[-1]["id"])
+    office = await Office(office.journal).open()
+
+    assert office.ledger.take_seq() == 4
+
+
+async def _ignored(work: object) -> None:
+    await work  # type: ignore[misc]  # a coroutine

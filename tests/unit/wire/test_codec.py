@@ -1,0 +1,63 @@
+"""The codec: what it reads, and what it refuses to."""
+
+import gzip
+
+import pytest
+
+from kazoo_tasks.model.errors import Corrupt
+from kazoo_tasks.wire.codec import MAX_BODY_BYTES, MAX_DEPTH, decode, decode_object
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "reason"),
+    [
+        (b"", None, "JSON"),
+        (b"{", None, "JSON"),
+        (b"\xff\xfe", None, "JSON"),
+        (b"[NaN]", None, "JSON"),
+        (b'"\\ud800"', None, "JSON"),
+        (b"[18446744073709551616]", None, "64 bits"),
+        (b"[-9223372036854775809]", None, "64 bits"),
+        (b"[" + b"9" * 100_000 + b"]", None, "JSON"),
+        (b"[" + b"9" * 300 + b"]", None, "64 bits"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), None, "levels"),
+        (b"[" * 2000 + b"]" * 2000, None, "JSON"),
+        (b" " * MAX_BODY_BYTES + b"[]", None, "bytes"),
+        (b"not gzip", "gzip", "gzip"),
+        (gzip.compress(b"[]")[:-9], "gzip", "cut"),
+        (gzip.compress(b" " * (MAX_BODY_BYTES + 1)), "gzip", "bytes"),
+        (b"[]", "br", "br"),
+    ],
+)
+def test_what_is_no_sound_json_is_corrupt(body: bytes, encoding: str | None, reason: str) -> None:
+    """And the reason says what was expected."""
+    with pytest.raises(Corrupt, match=reason):
+        decode(body, encoding)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b"18446744073709551615", 2**64 - 1),
+        (b"-9223372036854775808", -(2**63)),
+        (b'"99999999999999999999"', "99999999999999999999"),
+        (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, None),
+        (b"[" + b"[]," * 200 + b"{}]", None),
+    ],
+)
+def test_what_is_just_within_the_bounds_is_read(body: bytes, value: object) -> None:
+    """A digit more in a string is a string."""
+    read = decode(body)
+
+    assert value is None or read == value
+
+
+def test_gzip_is_understood() -> None:
+    """As Kazoo sends it when its publisher asks."""
+    assert decode(gzip.compress(b'{"a":1}'), "gzip") == {"a": 1}
+
+
+def test_a_message_is_an_object() -> None:
+    """Nothing else has keys."""
+    with pytest.raises(Corrupt, match="object, got list"):
+        decode_object(b"[]")
