@@ -1,0 +1,101 @@
+"""Call one function and put whatever comes of it into words: a result, an error or an exit.
+
+Pure but for the call itself; used by pool.child, in the child process only.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+from kazoo_tasks.pool.frame import Frame, Kind
+
+MAX_REASON = 1024
+MAX_TRACE_BYTES = 32 * 1024
+_ELLIPSIS = "…"
+
+Function = Callable[..., object]
+
+
+def call(function: Function, name: str, arguments: bytes, max_result_bytes: int) -> Frame:
+    """Run a function on the JSON text of its arguments.
+
+    Returns:
+        A RESULT with the JSON text of what it returned (nothing for `None`), or a FAILED.
+    """
+    try:
+        positional = json.loads(arguments)
+    except (ValueError, RecursionError) as error:
+        return failed("error", f"expected the arguments of {name} to be a JSON array, got {_described(error)}")
+    try:
+        result = function(*positional)
+    except SystemExit as leaving:
+        return failed("exit", _exit_reason(leaving), _trace(leaving))
+    except BaseException as error:  # noqa: BLE001 - the boundary: whatever a task raises is its own failure
+        return failed("error", _described(error), _trace(error))
+    return _returned(result, name, max_result_bytes)
+
+
+def failed(failure: str, reason: str, trace: str = "") -> Frame:
+    """Make a FAILED frame; what cannot be UTF-8 is written with backslashes."""
+    said = {"failure": failure, "reason": _line(reason), "trace": _clean(trace)}
+    return Frame(Kind.FAILED, json.dumps(said, ensure_ascii=False).encode())
+
+
+def _returned(result: object, name: str, max_result_bytes: int) -> Frame:
+    if result is None:
+        return Frame(Kind.RESULT, b"")
+    wanted = f"expected the result of {name} to be JSON of at most {max_result_bytes} bytes, got"
+    try:
+        text = json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except BaseException as error:  # noqa: BLE001 - a subclass of dict may raise anything while it is encoded
+        return failed("error", f"{wanted} {_described(error)}")
+    if len(text) > max_result_bytes:
+        return failed("error", f"{wanted} {len(text)} bytes")
+    return Frame(Kind.RESULT, text)
+
+
+def _exit_reason(leaving: SystemExit) -> str:
+    """Say the exit code as the interpreter would choose it."""
+    code = leaving.code
+    if code is None:
+        return "exit code 0"
+    return f"exit code {int(code)}" if isinstance(code, int) else f"exit code 1: {_described(leaving)}"
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return _line(repr(error))
+    except BaseException as worse:  # noqa: BLE001 - a repr that raises must not take the child with it
+        return f"{type(error).__name__}, whose repr raised {type(worse).__name__}"
+
+
+def _trace(error: BaseException) -> str:
+    """Give the traceback without the child's own frame, its end rather than its beginning if it is too long."""
+    try:
+        lines = traceback.format_exception(type(error), error, _theirs(error.__traceback__))
+    except BaseException:  # noqa: BLE001 - an exception may be built so that it cannot be formatted
+        return ""
+    return _tail(_clean("".join(lines).rstrip("\n")))
+
+
+def _theirs(trace: TracebackType | None) -> TracebackType | None:
+    return trace.tb_next if trace is not None else None
+
+
+def _line(text: str) -> str:
+    one = " ".join(_clean(text[: 2 * MAX_REASON]).split("\n"))
+    return one if len(one) <= MAX_REASON else one[: MAX_REASON - 1] + _ELLIPSIS
+
+
+def _clean(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _tail(text: str) -> str:
+    raw = text.encode()
+    if len(raw) <= MAX_TRACE_BYTES:
+        return text
+    return _ELLIPSIS + raw[len(_ELLIPSIS.encode()) - MAX_TRACE_BYTES :].decode(errors="ignore")

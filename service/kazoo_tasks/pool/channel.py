@@ -1,0 +1,59 @@
+"""The child's end of the connection: blocking reads of requests, whole frames written from any thread.
+
+Touches only its socket; used by pool.child.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+from kazoo_tasks.pool.frame import TO_CHILD, Decoder, Frame, Kind, encode
+
+_CHUNK = 64 * 1024
+#: The service has checked the size of a request before it comes here; this only bounds nonsense.
+_CAP = 64 * 1024 * 1024
+#: How a child ends that lost its connection, or that is a copy which a task made by `os.fork` (EX_PROTOCOL).
+CONNECTION_LOST = 76
+
+
+class Channel:
+    """One connection, and only for the process that opened it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Take a connected blocking socket."""
+        self._connection = connection
+        self._decoder = Decoder(_CAP, TO_CHILD)
+        self._owner = os.getpid()
+        # Two threads that report at once must not interleave their bytes.
+        self._lock = threading.Lock()
+
+    def send(self, kind: Kind, payload: bytes = b"") -> None:
+        """Write one frame whole; a process that may not, or cannot, ends here."""
+        self._only_owner()
+        data = encode(kind, payload)
+        try:
+            with self._lock:
+                self._connection.sendall(data)
+        except OSError:
+            # The function closed our socket or put something else in its place: no word of ours can be trusted.
+            os._exit(CONNECTION_LOST)
+
+    def frames(self) -> Iterator[Frame]:
+        """Give requests until the service hangs up."""
+        while data := self._read():
+            yield from self._decoder.feed(data)
+
+    def _read(self) -> bytes:
+        self._only_owner()
+        try:
+            return self._connection.recv(_CHUNK)
+        except OSError:
+            os._exit(CONNECTION_LOST)
+
+    def _only_owner(self) -> None:
+        # A task that forks and lets both sides return would answer twice and take the requests of later tasks.
+        if os.getpid() != self._owner:
+            os._exit(CONNECTION_LOST)

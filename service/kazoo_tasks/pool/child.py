@@ -1,0 +1,116 @@
+"""The child process: import the task modules that it was told of, then run one request after the other.
+
+Touches its connection and the task modules; started by pool.nursery and carries nothing else of the service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, progress_sink
+from kazoo_tasks.pool.call import Function, call, failed
+from kazoo_tasks.pool.channel import Channel
+from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
+from kazoo_tasks.pool.progress import Progress
+from kazoo_tasks.pool.settle import settle
+
+Functions = dict[tuple[str, str], Function]
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a child must know.
+
+    Attributes:
+        slot: The number of its slot.
+        modules: Dotted paths of the task modules: all that it will ever import or call.
+    """
+
+    slot: int
+    modules: tuple[str, ...]
+    max_result_bytes: int
+
+
+class CannotImport(Exception):
+    """A task module cannot be used; the message is one clear sentence."""
+
+
+def main(connection: socket.socket, brief: Brief) -> None:
+    """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit."""
+    settle(brief.slot)
+    channel = Channel(connection)
+    try:
+        functions = offered(brief.modules)
+    except CannotImport as error:
+        channel.send(Kind.BROKEN, str(error).encode(errors="backslashreplace"))
+    else:
+        _serve(channel, functions, brief.max_result_bytes)
+    os._exit(0)
+
+
+def offered(modules: tuple[str, ...]) -> Functions:
+    """Import task modules and find the functions they offer, by (last part of the module's path, name).
+
+    Raises:
+        CannotImport: One of them cannot be imported.
+    """
+    return {
+        (path.rpartition(".")[2], name): function
+        for path in modules
+        for name, function in _functions(_imported(path))
+    }
+
+
+def _imported(path: str) -> ModuleType:
+    try:
+        return import_module(path)
+    except BaseException as error:  # the boundary: what a task module does when imported, an exit included, is told
+        message = f"task module {path} cannot be imported: {type(error).__name__}: {error}"
+        raise CannotImport(message) from error
+
+
+def _functions(module: ModuleType) -> Iterator[tuple[str, Function]]:
+    for name, value in vars(module).items():
+        if callable(value) and isinstance(getattr(value, OFFER_ATTRIBUTE, None), Offer):
+            yield name, value
+
+
+def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> None:
+    # What was imported before stays shared with the fork server as long as no collection writes to it.
+    gc.freeze()
+    channel.send(Kind.READY)
+    for frame in channel.frames():
+        request = Request.decode(frame.payload)
+        reply = _run(channel, functions, request, max_result_bytes)
+        channel.send(reply.kind, tag(request.task_id, reply.payload))
+
+
+def _run(channel: Channel, functions: Functions, request: Request, max_result_bytes: int) -> Frame:
+    name = f"{request.module}.{request.function}"
+    function = functions.get((request.module, request.function))
+    if function is None:
+        return failed("error", f"expected {name} to be a function that a task module offers, got no such function")
+    progress = Progress(lambda text: channel.send(Kind.PROGRESS, tag(request.task_id, text)), time.monotonic)
+    token = progress_sink.set(progress.report)
+    try:
+        return call(function, name, request.arguments, max_result_bytes)
+    finally:
+        progress_sink.reset(token)
+        progress.finish()
+        _flush()
+
+
+def _flush() -> None:
+    """Let go of what the task printed; it may have closed or replaced the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()

@@ -1,0 +1,293 @@
+"""The pool itself: keep every slot filled, hand runs to idle ones, and leave no process behind.
+
+Touches the slots and the thread in which children are forked; called by core.desk through ports.Pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.model.outcome import Outcome
+from kazoo_tasks.pool.child import Brief
+from kazoo_tasks.pool.intensity import Intensity, Restart
+from kazoo_tasks.pool.nursery import Child, Nursery
+from kazoo_tasks.pool.slot import Loss, Rules, Slot, State
+from kazoo_tasks.ports import Assignment, PoolWatcher
+
+_log = structlog.get_logger(__name__)
+#: SIGKILL cannot be refused, but a process in a hung system call does not get it; the close is not to wait for that.
+_BURIAL_S = 5.0
+_HANG_UP_AGAIN_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """What a pool is to be.
+
+    Attributes:
+        size: How many slots.
+        modules: Dotted paths of the task modules; children import and call nothing else.
+        stop_grace_s: From SIGTERM to SIGKILL when a run is stopped.
+        close_grace_s: From SIGTERM to SIGKILL when the pool is closed.
+        start_timeout_s: How long a child may take to be ready.
+        max_result_bytes: Longest JSON text of a result.
+        max_restarts: How many deaths of a slot's children within the period are made good at once.
+    """
+
+    size: int
+    modules: tuple[str, ...]
+    stop_grace_s: float = 5.0
+    close_grace_s: float = 1.0
+    start_timeout_s: float = 30.0
+    max_result_bytes: int = 64 * 1024
+    max_restarts: int = 20
+    restart_period_s: float = 60.0
+
+
+class ProcessPool:
+    """Slots with a process each; nothing is shared between them, so a death takes no more than its own run."""
+
+    def __init__(self, settings: PoolSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start nothing yet.
+
+        Args:
+            settings: What it is to be.
+            clock: Monotonic seconds, for the restart intensity.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._slots: list[Slot] = []
+        self._idle: dict[Slot, None] = {}
+        self._running: dict[str, Slot] = {}
+        self._intensities: dict[Slot, Intensity] = {}
+        self._awaited: dict[Slot, asyncio.Future[None]] = {}
+        self._forks: set[asyncio.Task[None]] = set()
+        self._timers: dict[Slot, asyncio.TimerHandle] = {}
+        self._emptied = asyncio.Event()
+        self._closing = False
+        self._watcher: PoolWatcher
+        self._loop: asyncio.AbstractEventLoop
+        self._nursery: Nursery
+        self._midwife: ThreadPoolExecutor
+
+    @property
+    def size(self) -> int:
+        """How many slots there are."""
+        return self._settings.size
+
+    @property
+    def idle_slots(self) -> int:
+        """How many slots could take an assignment now."""
+        return len(self._idle)
+
+    @property
+    def resting_slots(self) -> int:
+        """How many slots have no child because too many of theirs died; more than none is unhealthy."""
+        return sum(slot.state is State.RESTING for slot in self._slots)
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The process id of each slot's child, by the slot's number; slots without one are left out."""
+        return {slot.number: slot.pid for slot in self._slots if slot.pid is not None}
+
+    async def start(self, watcher: PoolWatcher) -> None:
+        """Have every slot ready; if one cannot be, the pool is closed again.
+
+        Raises:
+            CannotStart: A child does not come up; the message says why.
+        """
+        self._watcher, self._loop = watcher, asyncio.get_running_loop()
+        self._nursery = Nursery(self._settings.modules)
+        # Forking blocks for some milliseconds, and for as long as the task modules' import at the first time.
+        self._midwife = ThreadPoolExecutor(1, thread_name_prefix="pool-midwife")
+        for number in range(1, self.size + 1):
+            self._open_slot(number)
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s):
+                await asyncio.gather(*self._awaited.values())
+        except TimeoutError:
+            await self.close()
+            message = f"expected the pool to be ready within {self._settings.start_timeout_s:g} s, and it is not"
+            raise CannotStart(message) from None
+        except BaseException:
+            await self.close()
+            raise
+        self._awaited.clear()
+
+    def assign(self, assignment: Assignment) -> None:
+        """Give a run to an idle slot, the one that was busy last: its memory is still warm.
+
+        Raises:
+            LookupError: There is none.
+        """
+        if not self._idle:
+            message = "expected a slot to be idle, got none"
+            raise LookupError(message)
+        slot = next(reversed(self._idle))
+        self._running[assignment.task_id] = slot
+        slot.assign(assignment)
+
+    def stop(self, task_id: str) -> None:
+        """End a run as `stopped`, with all processes of its group; unknown ids are ignored.
+
+        An answer that is read before the child is dead is still the outcome: then the function did return.
+        """
+        slot = self._running.get(task_id)
+        if slot is not None:
+            slot.stop()
+
+    async def close(self) -> None:
+        """End all children and whatever they started, then the fork server; runs under way are not reported.
+
+        Closing again, or before the start, does nothing.
+        """
+        if self._closing or not self._slots:
+            self._closing = True
+            return
+        self._closing = True
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._forks:
+            await asyncio.wait(self._forks, timeout=self._settings.close_grace_s)
+        await self._bury_all()
+        await self._end_nursery()
+
+    # --- what the slots tell ---
+
+    def ended(self, task_id: str, outcome: Outcome) -> None:
+        """Pass it on; the slot is not idle yet."""
+        self._running.pop(task_id, None)
+        if not self._closing:
+            self._watcher.ended(task_id, outcome)
+
+    def progressed(self, task_id: str, progress: bytes) -> None:
+        """Pass it on."""
+        if not self._closing:
+            self._watcher.progressed(task_id, progress)
+
+    def freed(self, slot: Slot) -> None:
+        """Have the slot at hand for an assignment."""
+        if not self._closing:
+            self._idle[slot] = None
+            self._watcher.idle()
+
+    def taken(self, slot: Slot) -> None:
+        """Have it at hand no more."""
+        self._idle.pop(slot, None)
+
+    def ready(self, slot: Slot) -> None:
+        """Let the start go on."""
+        self._intensities[slot].ready()
+        awaited = self._awaited.get(slot)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+
+    def broken(self, slot: Slot, reason: str) -> None:
+        """Fail the start, or say why the replacement will not come up."""
+        if not self._fail_start(slot, reason):
+            _log.error("pool.child_broken", slot=slot.number, reason=reason)
+
+    def lost(self, slot: Slot, loss: Loss) -> None:
+        """Have the slot filled again, when its restart intensity allows."""
+        if self._closing:
+            self._note_emptied()
+        elif not self._fail_start(slot, f"child {slot.number} ended before it was ready: {loss.status}"):
+            self._refill(slot, loss)
+
+    # --- children come ---
+
+    def _open_slot(self, number: int) -> None:
+        settings = self._settings
+        rules = Rules(settings.stop_grace_s, settings.start_timeout_s, settings.max_result_bytes)
+        slot = Slot(number, self._loop, self, rules)
+        self._slots.append(slot)
+        self._intensities[slot] = Intensity(settings.max_restarts, settings.restart_period_s)
+        self._awaited[slot] = self._loop.create_future()
+        self._fill(slot)
+
+    def _refill(self, slot: Slot, loss: Loss) -> None:
+        if loss.deliberate:
+            self._fill(slot)
+            return
+        intensity, now = self._intensities[slot], self._clock()
+        restart = intensity.died(now) if loss.was_ready else intensity.stillborn(now)
+        _log.warning("pool.child_died", slot=slot.number, status=loss.status, restart_in_s=restart.delay_s)
+        self._wait_to_fill(slot, restart)
+
+    def _wait_to_fill(self, slot: Slot, restart: Restart) -> None:
+        if restart.rests:
+            _log.error("pool.slot_rests", slot=slot.number, for_s=restart.delay_s)
+            slot.rest()
+        if restart.delay_s:
+            self._timers[slot] = self._loop.call_later(restart.delay_s, self._fill, slot)
+        else:
+            self._fill(slot)
+
+    def _fill(self, slot: Slot) -> None:
+        self._timers.pop(slot, None)
+        slot.state = State.STARTING
+        fork = self._loop.create_task(self._fork(slot), name=f"pool-fork-{slot.number}")
+        self._forks.add(fork)
+        fork.add_done_callback(self._forks.discard)
+
+    async def _fork(self, slot: Slot) -> None:
+        settings = self._settings
+        brief = Brief(slot.number, settings.modules, settings.max_result_bytes)
+        try:
+            child = await self._loop.run_in_executor(self._midwife, self._nursery.fork, brief)
+        except (OSError, EOFError) as error:
+            why = f"it could not be forked: {type(error).__name__}: {error}"
+            self.lost(slot, Loss(why, was_ready=False, deliberate=False))
+        else:
+            self._take_in(slot, child)
+
+    def _take_in(self, slot: Slot, child: Child) -> None:
+        if self._closing:
+            # Born too late to be of use; without its lifeline it dies.
+            child.let_go()
+        else:
+            slot.adopt(child)
+
+    def _fail_start(self, slot: Slot, reason: str) -> bool:
+        """Tell whether this was part of the start, which it then ends."""
+        awaited = self._awaited.get(slot)
+        if awaited is None:
+            return False
+        if not awaited.done():
+            awaited.set_exception(CannotStart(reason))
+        # A slot that was ready while others still start is refilled as at any other time.
+        return awaited.cancelled() or awaited.exception() is not None
+
+    # --- children go ---
+
+    async def _bury_all(self) -> None:
+        self._emptied.clear()
+        for slot in self._slots:
+            slot.retire(self._settings.close_grace_s)
+        self._note_emptied()
+        try:
+            async with asyncio.timeout(self._settings.close_grace_s + _BURIAL_S):
+                await self._emptied.wait()
+        except TimeoutError:
+            _log.error("pool.children_stuck", pids=self.pids)
+
+    def _note_emptied(self) -> None:
+        if not any(slot.occupied for slot in self._slots):
+            self._emptied.set()
+
+    async def _end_nursery(self) -> None:
+        # Killing the server is what lets a fork end that hangs in it, and with it the thread; more than once, since
+        # that fork may have been about to start the server anew.
+        self._nursery.hang_up()
+        while self._forks:
+            await asyncio.wait(self._forks, timeout=_HANG_UP_AGAIN_S)
+            self._nursery.hang_up()
+        await self._loop.run_in_executor(self._midwife, self._nursery.close)
+        self._midwife.shutdown()

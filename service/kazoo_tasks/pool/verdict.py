@@ -1,0 +1,107 @@
+"""What a death means: a process's status and what the pool had done to it, put into a truthful outcome.
+
+Pure; used by pool.slot.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass
+
+from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
+from kazoo_tasks.pool.channel import CONNECTION_LOST
+
+#: What a child may say of its own task; all else only the pool can know.
+_FROM_CHILD = frozenset({Failure.ERROR, Failure.EXIT})
+_UNSEEN = "ended unseen: the fork server, which would have told how, was gone"
+
+
+@dataclass(slots=True)
+class Handling:
+    """What the pool did to a child.
+
+    Attributes:
+        stop_asked: Somebody wants the run to end.
+        grace_s: How long the run had before SIGKILL, once it was sent.
+        distrust: Why the pool killed it of its own accord.
+    """
+
+    stop_asked: bool = False
+    grace_s: float | None = None
+    distrust: str = ""
+
+
+def of_death(worker: str, status: int | None, handling: Handling) -> Failed:
+    """Judge a run whose child died before it had answered.
+
+    Args:
+        worker: Who ran it.
+        status: Exit code, negative for a signal, `None` if nobody saw it.
+        handling: What had been done to it.
+    """
+    if handling.stop_asked:
+        return Failed(worker, Failure.STOPPED, _stopped(status, handling))
+    if handling.distrust:
+        return Failed(worker, Failure.KILLED, f"{in_words(status)}, by the pool: {handling.distrust}")
+    killed = status is None or status < 0
+    return Failed(worker, Failure.KILLED if killed else Failure.EXIT, in_words(status))
+
+
+def of_result(worker: str, result: bytes, max_result_bytes: int) -> Outcome:
+    """Judge a result; a child that is not what it seems may send any bytes, and they end up in replies."""
+    if not result:
+        return Succeeded(None)
+    wanted = f"expected the result to be JSON of at most {max_result_bytes} bytes, got"
+    if len(result) > max_result_bytes:
+        return Failed(worker, Failure.ERROR, f"{wanted} {len(result)} bytes")
+    try:
+        json.loads(result.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return Failed(worker, Failure.ERROR, f"{wanted} {type(error).__name__}: {error}")
+    return Succeeded(result)
+
+
+def of_failure(worker: str, said: bytes) -> Failed | None:
+    """Read a FAILED frame; `None` if it is not what a child may say."""
+    try:
+        told = json.loads(said.decode())
+        failure, reason, trace = Failure(told["failure"]), told["reason"], told["trace"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if failure not in _FROM_CHILD or not isinstance(reason, str) or not isinstance(trace, str):
+        return None
+    return Failed(worker, failure, reason, trace)
+
+
+def in_words(status: int | None) -> str:
+    """Say how a process ended.
+
+    >>> in_words(-9), in_words(3)
+    ('signal 9 (SIGKILL)', 'exit code 3')
+    """
+    if status is None:
+        return _UNSEEN
+    if status == CONNECTION_LOST:
+        return f"exit code {status} (its connection to the service was lost)"
+    return f"exit code {status}" if status >= 0 else f"signal {-status} ({_signal_name(-status)})"
+
+
+def _stopped(status: int | None, handling: Handling) -> str:
+    if status == -signal.SIGKILL and handling.grace_s is not None:
+        return f"stopped on request, by SIGKILL after {handling.grace_s:g} s grace"
+    if status == -signal.SIGTERM:
+        return "stopped on request, by SIGTERM"
+    return f"stopped on request, {in_words(status)}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "real-time"
+
+
+def _refuse(constant: str) -> None:
+    message = f"{constant} is no JSON"
+    raise ValueError(message)

@@ -1,0 +1,199 @@
+"""What a child is like, and what its functions may try without hurting anybody else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from kazoo_tasks.model.outcome import Failure, Succeeded
+from support.pool import Bench, a_pool, failed
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with a_pool() as started:
+        yield started
+
+
+async def test_a_child_carries_nothing_of_the_service(bench: Bench) -> None:
+    """Only the authors' API, the child's own modules and the task modules are imported."""
+    imported = await bench.result("modules")
+    assert isinstance(imported, list)
+    tops = {"aio_pika", "aiormq", "aiohttp", "pydantic", "orjson", "structlog", "asyncio", "sqlite3", "pytest"}
+    rooms = {f"kazoo_tasks.{room}" for room in ("bus", "store", "gateway", "wire", "core", "model", "ports", "cli")}
+    assert {name for name in imported if name.split(".")[0] in tops} == set()
+    assert {name for name in imported if ".".join(name.split(".")[:2]) in rooms} == set()
+    assert "kazoo_tasks.pool.child" in imported
+
+
+async def test_a_child_is_settled(bench: Bench) -> None:
+    """Own session, signals reset, named, first to go under memory pressure, no descriptor of others."""
+    found = await bench.result("surroundings")
+    assert isinstance(found, dict)
+    assert found["pid"] == found["sid"]
+    assert str(found["title"]).startswith("kazoo-tasks child ")
+    assert (found["sigint"], found["sigterm"], found["stdin"]) == (True, True, os.devnull)
+    assert sorted(name for name in found["fds"] if name in {"pipe", "socket"}).count("socket") == 1
+
+
+async def test_two_children_do_not_share_their_chance(bench: Bench) -> None:
+    """Random numbers differ though both were forked from one process."""
+    tasks = [await bench.begin("chance") for _ in range(2)]
+    assert len({await bench.outcome(task_id) for task_id in tasks}) == 2
+
+
+@pytest.mark.parametrize("size", [65_534, 0])
+async def test_a_result_within_the_cap_is_accepted(bench: Bench, size: int) -> None:
+    """The cap counts the JSON text, quotes included."""
+    assert await bench.result("big", size) == "x" * size
+
+
+async def test_a_result_over_the_cap_is_an_error(bench: Bench) -> None:
+    """What was expected and what came is said."""
+    failure = await bench.failure("big", 65_535)
+    wanted = "expected the result of tasks_for_pool.big to be JSON of at most 65536 bytes, got 65537 bytes"
+    assert (failure.failure, failure.reason) == (Failure.ERROR, wanted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("bytes", "TypeError"), ("nan", "ValueError"), ("surrogate", "UnicodeEncodeError"),
+        ("deep", "RecursionError"), ("set", "TypeError"), ("object", "TypeError"),
+    ],
+)
+async def test_a_result_that_is_no_json_is_an_error(bench: Bench, kind: str, word: str) -> None:
+    """The child goes on and says what was wrong."""
+    before = bench.pool.pids
+    failure = await bench.failure("not_json", kind)
+    assert failure.reason.startswith(
+        f"expected the result of tasks_for_pool.not_json to be JSON of at most 65536 bytes, got {word}"
+    )
+    assert bench.pool.pids == before
+
+
+async def test_large_arguments_pass(bench: Bench) -> None:
+    """8 MB do not fit any socket buffer and arrive all the same; the loop goes on meanwhile."""
+    text = "x" * 8_000_000
+    big = await bench.begin("length", text)
+    assert await bench.result("add", 1, 2) == 3
+    assert await bench.outcome(big) == Succeeded(b"8000000")
+
+
+async def test_unknown_functions_are_told(bench: Bench) -> None:
+    """A name is looked up among what was offered, never imported."""
+    failure = await bench.failure("not_offered")
+    wanted = "expected tasks_for_pool.not_offered to be a function that a task module offers, got no such function"
+    assert (failure.failure, failure.reason) == (Failure.ERROR, wanted)
+
+
+async def test_an_exception_that_cannot_be_shown_is_told(bench: Bench) -> None:
+    """A repr that raises takes nothing along."""
+    assert (await bench.failure("fail_unspeakably")).reason == "UnspeakableError, whose repr raised RuntimeError"
+
+
+@pytest.mark.parametrize("text", ["garbage", "\0\0\0\0\x02", "\x7f\0\0\0\x04", "\0\0\0\x08\x06task-1\nx", "\0\0\0\x09\x05task-1\n{}"])
+async def test_garbage_on_the_connection_hurts_only_its_writer(bench: Bench, text: str) -> None:
+    """An unknown kind, a second READY, a frame over the cap and a false report all end the child and its run."""
+    failure = await bench.failure("write_garbage", text)
+    assert failure.failure is Failure.KILLED
+    assert failure.reason.startswith("signal 9 (SIGKILL), by the pool: expected ")
+    assert await bench.result("add", 1, 2) == 3
+    await bench.whole()
+
+
+async def test_a_false_word_about_another_run_is_dropped(bench: Bench) -> None:
+    """Nobody can answer for a task that is not his."""
+    other = await bench.begin("sleep", 0.1)
+    assert await bench.result("pretend", other) == 1
+    assert await bench.outcome(other) != Succeeded(b"666")
+
+
+async def test_writing_on_after_the_answer_ends_the_child() -> None:
+    """Bytes behind an answer would be taken for the next one, so the next run gets another child."""
+    async with a_pool(size=1) as bench:
+        before = bench.pool.pids
+        said = "task-1\n7"
+        frame = "\0\0\0" + chr(len(said)) + "\x04" + said
+        assert await bench.run("write_garbage", frame + "\0\0") == Succeeded(b"7")
+        assert await bench.result("add", 1, 2) == 3
+        assert bench.pool.pids != before
+
+
+async def test_closing_the_connection_hurts_only_its_own_run(bench: Bench) -> None:
+    """A child that cannot answer ends."""
+    failure = await bench.failure("close_connection", False)  # noqa: FBT003 - it goes out as JSON
+    assert failure.reason == "exit code 76 (its connection to the service was lost)"
+    await bench.whole()
+
+
+async def test_a_child_that_hangs_up_and_stays_is_killed(bench: Bench) -> None:
+    """Its answer can never come."""
+    failure = await bench.failure("close_connection", True)  # noqa: FBT003 - it goes out as JSON
+    assert failure.reason == "signal 9 (SIGKILL), by the pool: it had closed its connection to the service"
+    await bench.whole()
+
+
+async def test_a_task_that_forks_and_returns_answers_once(bench: Bench) -> None:
+    """The copy may neither answer nor take the requests of later tasks."""
+    pids = set(bench.pool.pids.values())
+    for _ in range(10):
+        assert await bench.result("fork_and_return") in pids
+    assert all(len(told) == 1 for told in bench.outcomes.values())
+
+
+async def test_what_a_task_prints_goes_to_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """Output is the service's stderr, as it is."""
+    async with a_pool() as bench:
+        await bench.run("say", "hello from a task")
+    assert "hello from a task\n" in capfd.readouterr().err
+
+
+async def test_a_task_may_close_its_output(bench: Bench) -> None:
+    """The child does not need it."""
+    assert await bench.run("close_output") == Succeeded(None)
+    assert await bench.run("nothing") == Succeeded(None)
+
+
+async def test_progress_is_throttled(bench: Bench) -> None:
+    """A tight loop sends a few reports a second, the last included."""
+    await bench.run("count", 20_000)
+    assert 2 <= len(bench.progress) < 50
+    assert bench.progress[-1]["done"] == 20_000
+
+
+async def test_progress_may_come_from_a_thread(bench: Bench) -> None:
+    """A thread that runs in the task's context reports for it."""
+    await bench.run("count_from_thread", 7)
+    assert bench.progress == [{"done": 7}]
+
+
+async def test_bad_progress_fails_where_it_is_made(bench: Bench) -> None:
+    """The author learns what a report must be."""
+    failure = await bench.failure("report_badly")
+    assert failure.reason.startswith("ValueError('expected done to be an integer from 0")
+    assert "report_progress(-1)" in failure.trace
+
+
+async def test_a_stop_that_meets_an_answer_keeps_the_answer(bench: Bench, tmp_path: Path) -> None:
+    """A function that returns because of SIGTERM did return."""
+    task_id = await bench.begin("return_on_sigterm", str(tmp_path / "pid"))
+    while not (tmp_path / "pid").exists():
+        await bench.run("nothing")
+    bench.pool.stop(task_id)
+    assert await bench.outcome(task_id) == Succeeded(b'"in time"')
+    await bench.whole()
+
+
+async def test_a_stop_that_meets_an_exception_is_a_stop(bench: Bench, tmp_path: Path) -> None:
+    """What a function raises because of SIGTERM is how it stopped."""
+    task_id = await bench.begin("raise_on_sigterm", str(tmp_path / "pid"))
+    while not (tmp_path / "pid").exists():
+        await bench.run("nothing")
+    bench.pool.stop(task_id)
+    failure = failed(await bench.outcome(task_id))
+    assert (failure.failure, failure.reason) == (Failure.STOPPED, "stopped on request, exit code 5")
+    await bench.whole()

@@ -1,0 +1,190 @@
+"""A pool begins whole or not at all, rests when it must, and leaves nothing behind, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.model.outcome import Failure
+from kazoo_tasks.pool.supervisor import ProcessPool
+from support.pool import MODULE, SETTINGS, Bench, a_pool, await_death, descendants, failed
+
+_TESTS = Path(__file__).parents[1]
+_PATHS = os.pathsep.join([str(_TESTS), str(_TESTS.parent / "service")])
+_DEADLY = "support.dying_for_pool"
+
+
+async def test_a_closed_pool_leaves_no_process(tmp_path: Path) -> None:
+    """Children, what they started, the fork server and the resource tracker are all gone."""
+    before = set(descendants(os.getpid()))
+    async with a_pool() as bench:
+        await bench.begin("ignore_sigterm", str(tmp_path / "1"))
+        await bench.begin("beget", str(tmp_path / "2"))
+        below = set(descendants(os.getpid())) - before
+        assert len(below) >= 4
+    assert await_death(list(below), within_s=1) == []
+    assert set(descendants(os.getpid())) <= before
+
+
+async def test_starting_and_closing_may_be_hammered() -> None:
+    """Every pool is whole after its start, and closing during the start is no problem."""
+    open_before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        async with a_pool() as bench:
+            assert await bench.result("add", 1, 2) == 3
+        starting = asyncio.create_task(bench_start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    await ProcessPool(SETTINGS).close()
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+async def bench_start() -> None:
+    bench = Bench(SETTINGS)
+    await bench.pool.start(bench)
+
+
+async def test_many_deaths_leave_no_descriptor() -> None:
+    """A child's descriptors go with it."""
+    async with a_pool(max_restarts=1000) as bench:
+        await bench.whole()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            await bench.failure("leave_at_once", 1)
+        await bench.whole()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_pool_runs_on_uvloop() -> None:
+    """The other event loop that the service may use serves as well."""
+
+    async def use() -> None:
+        async with a_pool() as bench:
+            assert await bench.result("add", 1, 2) == 3
+            assert (await bench.failure("leave_at_once", 3)).failure is Failure.EXIT
+            assert await bench.result("length", "x" * 1_000_000) == 1_000_000
+            await bench.whole()
+
+    uvloop.run(use())
+
+
+@pytest.mark.parametrize("preloads", [True, False])
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        ("support.no_such_module", "ModuleNotFoundError: No module named 'support.no_such_module'"),
+        ("support.raising_for_pool", "RuntimeError: expected a licence, got none"),
+    ],
+)
+async def test_a_module_that_cannot_be_imported_ends_the_start(
+    module: str, why: str, *, preloads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence says which and why, whether or not the fork server has tried before."""
+    monkeypatch.setenv("PYTHONPATH", _PATHS if preloads else "")
+    with pytest.raises(CannotStart) as raised:
+        await ProcessPool(replace(SETTINGS, modules=(MODULE, module))).start(Bench(SETTINGS))
+    assert str(raised.value) == f"task module {module} cannot be imported: {why}"
+    assert _pool_processes() == []
+
+
+async def test_a_module_that_ends_the_process_ends_the_start(deadly: Path) -> None:
+    """A child that dies before it is ready says how."""
+    deadly.touch()
+    with pytest.raises(CannotStart, match=r"child \d ended before it was ready: exit code 3"):
+        await ProcessPool(replace(SETTINGS, modules=(_DEADLY,))).start(Bench(SETTINGS))
+    assert _pool_processes() == []
+
+
+async def test_a_start_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The time is bounded even if the fork server itself hangs."""
+    (tmp_path / "endless_for_pool.py").write_text("import time; time.sleep(600)", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), _PATHS]))
+    with pytest.raises(CannotStart, match=r"ready within 0\.5 s"):
+        await ProcessPool(replace(SETTINGS, modules=("endless_for_pool",), start_timeout_s=0.5)).start(Bench(SETTINGS))
+    assert _pool_processes() == []
+
+
+async def test_a_slot_rests_when_its_children_keep_dying(deadly: Path) -> None:
+    """Beyond the limit there is no spinning, it is counted as resting, and the other slot works on."""
+    async with a_pool(modules=(MODULE, _DEADLY), max_restarts=3) as bench:
+        deadly.touch()
+        os.kill(next(iter(bench.pool.pids.values())), signal.SIGKILL)
+        await _until(lambda: bench.pool.resting_slots == 1)
+        assert (bench.pool.idle_slots, len(bench.pool.pids)) == (1, 1)
+        assert await bench.result("add", 1, 2) == 3
+
+
+async def test_an_assignment_does_not_wait_for_a_resting_slot(deadly: Path) -> None:
+    """It ends as killed, by nobody's child, when there will be no child for long."""
+    async with a_pool(size=1, modules=(MODULE, _DEADLY), max_restarts=1) as bench:
+        deadly.touch()
+        (pid,) = bench.pool.pids.values()
+        os.kill(pid, signal.SIGSTOP)
+        task_id = await bench.begin("nothing")
+        os.kill(pid, signal.SIGKILL)
+        failure = failed(await bench.outcome(task_id))
+    assert (failure.worker, failure.failure) == ("0.0.0", Failure.KILLED)
+    assert failure.reason == "no child of its slot lived long enough to begin it"
+
+
+@pytest.mark.parametrize(
+    "functions", [[], ["wait", "ignore_sigterm"], ["hold_the_interpreter", "beget"]], ids=["idle", "busy", "in C"]
+)
+def test_nothing_outlives_a_killed_service(functions: list[str], tmp_path: Path) -> None:
+    """SIGKILL of the service: within a second children, grandchildren, fork server and tracker are gone."""
+    service, said = _service(tmp_path, functions)
+    below = said["below"]
+    service.kill()
+    assert len(below) >= 3 + len(functions)
+    assert await_death(below, within_s=1) == []
+    service.communicate()
+
+
+def test_children_do_not_import_the_main_module(tmp_path: Path) -> None:
+    """What the service's own main module imports is not carried by each child."""
+    service, said = _service(tmp_path, [])
+    service.kill()
+    service.communicate()
+    assert {"aiohttp", "support.pool_service", "support.pool", "asyncio"} & set(said["imported"]) == set()
+
+
+@pytest.fixture
+def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the file that makes the deadly module deadly."""
+    path = tmp_path / "deadly"
+    monkeypatch.setenv("POOL_TEST_DEADLY", str(path))
+    return path
+
+
+def _service(folder: Path, functions: list[str]) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    service = subprocess.Popen(
+        [sys.executable, "-m", "support.pool_service", str(folder), *functions],
+        env={**os.environ, "PYTHONPATH": _PATHS},
+        stdout=subprocess.PIPE,
+    )
+    assert service.stdout is not None
+    return service, json.loads(service.stdout.readline())
+
+
+def _pool_processes() -> list[str]:
+    return [command for command in descendants(os.getpid()).values() if "forkserver" in command or "kazoo" in command]
+
+
+async def _until(fact: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not fact():
+            await asyncio.sleep(0)

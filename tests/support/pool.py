@@ -1,0 +1,155 @@
+"""A pool under test: one that remembers what it was told, with questions to ask the system about processes.
+
+Used by the tests of the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from kazoo_tasks.model.outcome import Failed, Outcome, Succeeded
+from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
+from kazoo_tasks.ports import Assignment
+
+MODULE = "support.tasks_for_pool"
+SETTINGS = PoolSettings(size=2, modules=(MODULE,), stop_grace_s=0.3, close_grace_s=0.3)
+
+
+class Bench:
+    """A started pool and all that it said; the watcher of its own pool."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self.pool = ProcessPool(settings)
+        self.outcomes: dict[str, list[Outcome]] = {}
+        self.progress: list[dict[str, object]] = []
+        self.idle_when_ended: list[int] = []
+        self.idle_calls = 0
+        self.changed = asyncio.Condition()
+        self._ids = count(1)
+
+    def ended(self, task_id: str, outcome: Outcome) -> None:
+        self.outcomes.setdefault(task_id, []).append(outcome)
+        self.idle_when_ended.append(self.pool.idle_slots)
+        self._tell()
+
+    def progressed(self, _task_id: str, progress: bytes) -> None:
+        self.progress.append(json.loads(progress))
+        self._tell()
+
+    def idle(self) -> None:
+        self.idle_calls += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self._waker = asyncio.ensure_future(self._notify())
+
+    async def _notify(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def begin(self, function: str, *arguments: object) -> str:
+        """Assign a run as soon as a slot is idle."""
+        async with asyncio.timeout(20), self.changed:
+            await self.changed.wait_for(lambda: self.pool.idle_slots)
+        return self.assign(function, *arguments)
+
+    def assign(self, function: str, *arguments: object) -> str:
+        """Assign a run now."""
+        task_id = f"task-{next(self._ids)}"
+        text = json.dumps(arguments).encode()
+        self.pool.assign(Assignment(task_id, MODULE.rpartition(".")[2], function, text))
+        return task_id
+
+    async def outcome(self, task_id: str) -> Outcome:
+        """Wait for the end of a run; there must be just one."""
+        async with asyncio.timeout(30), self.changed:
+            await self.changed.wait_for(lambda: task_id in self.outcomes)
+        (outcome,) = self.outcomes[task_id]
+        return outcome
+
+    async def run(self, function: str, *arguments: object) -> Outcome:
+        return await self.outcome(await self.begin(function, *arguments))
+
+    async def result(self, function: str, *arguments: object) -> object:
+        outcome = await self.run(function, *arguments)
+        assert isinstance(outcome, Succeeded), outcome
+        return None if outcome.result is None else json.loads(outcome.result)
+
+    async def failure(self, function: str, *arguments: object) -> Failed:
+        return failed(await self.run(function, *arguments))
+
+    async def whole(self) -> None:
+        """Wait until every slot is idle."""
+        async with asyncio.timeout(20), self.changed:
+            await self.changed.wait_for(lambda: self.pool.idle_slots == self.pool.size)
+
+
+def failed(outcome: Outcome) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+@asynccontextmanager
+async def a_pool(**changes: object) -> AsyncIterator[Bench]:
+    """Start a pool with the tests' settings, changed as said, and close it."""
+    bench = Bench(replace(SETTINGS, **changes))  # type: ignore[arg-type]  # any setting may be changed
+    await bench.pool.start(bench)
+    try:
+        yield bench
+    finally:
+        await bench.pool.close()
+
+
+async def written(path: Path) -> int:
+    """Wait until a task has written a process id into a file."""
+    async with asyncio.timeout(10):
+        while not path.exists() or not path.read_text(encoding="ascii"):
+            await asyncio.sleep(0)
+    return int(path.read_text(encoding="ascii"))
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Give every process below one, with its command line."""
+    parents = {int(entry.name): _parent(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {each: _command(each) for each in found - {pid}}
+
+
+def await_death(pids: list[int], within_s: float) -> list[int]:
+    """Give those that are still alive after a time; zombies are dead."""
+    return [pid for pid in pids if not _dies(pid, within_s)]
+
+
+def _dies(pid: int, within_s: float) -> bool:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], within_s)[0])
+    finally:
+        os.close(pidfd)
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

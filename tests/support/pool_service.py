@@ -1,0 +1,32 @@
+"""A service with nothing but a pool, to be killed: `python -m support.pool_service FOLDER FUNCTION...`.
+
+Imports a library that children must not have; prints the process ids below it once all functions run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from support.pool import MODULE, a_pool, descendants, written
+
+
+async def main(folder: Path, functions: list[str]) -> None:
+    """Run the functions, each with a file to write into, and wait to be killed."""
+    assert aiohttp
+    async with a_pool(size=len(functions) + 1, modules=(MODULE,)) as bench:
+        for number, function in enumerate(functions):
+            await bench.begin(function, str(folder / str(number)))
+            await written(folder / str(number))
+        imported = await bench.result("modules")
+        print(json.dumps({"below": list(descendants(os.getpid())), "imported": imported}), flush=True)  # noqa: T201
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))
