@@ -1,0 +1,1 @@
+"""The journal: what makes changes durable; the only room that knows SQLite."""

@@ -1,0 +1,78 @@
+-- The journal's schema and statements. Each block `-- name: xxx` is one entry of kazoo_tasks.store.statement.
+-- `schema_N` brings a file from version N-1 to N; released ones are never edited, the next one is appended.
+-- `:rows` stands for a list of row values.
+
+-- name: schema_1
+PRAGMA application_id = 1801550452; -- "kazt"
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta (key, value) VALUES
+    ('epoch', 0),     -- the number of the last start
+    ('clean', 1),     -- 0 from the start until a stop that wrote everything
+    ('next_seq', 1);  -- above every removed task; those that are there speak for themselves
+CREATE TABLE task (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    module TEXT NOT NULL,
+    function TEXT NOT NULL,
+    arguments BLOB NOT NULL,
+    submitted_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    attempt INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    stop_asked INTEGER NOT NULL,
+    error TEXT,
+    result BLOB,
+    progress BLOB
+) STRICT;
+-- Append-only: no unique index, the later row of a request wins when they are read.
+CREATE TABLE remembered (
+    number INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    msg_id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    reply BLOB NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+
+-- name: read_meta
+SELECT key, value FROM meta
+
+-- name: write_meta
+UPDATE meta SET value = ? WHERE key = ?
+
+-- name: raise_meta
+UPDATE meta SET value = max(value, ?) WHERE key = ?
+
+-- name: count_tasks
+SELECT count(*) FROM task
+
+-- name: read_tasks
+SELECT seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
+       stop_asked, error, result, progress
+FROM task ORDER BY seq
+
+-- name: put_tasks
+INSERT OR REPLACE INTO task (
+    seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
+    stop_asked, error, result, progress
+) VALUES :rows
+
+-- name: remove_tasks
+DELETE FROM task WHERE seq IN (VALUES :rows)
+
+-- name: read_remembered
+SELECT owner, msg_id, digest, reply, at FROM remembered ORDER BY number
+
+-- name: remember
+INSERT INTO remembered (owner, msg_id, digest, reply, at) VALUES :rows
+
+-- Looks at the oldest few only, so that it costs a commit the same whatever there is.
+-- name: forget
+DELETE FROM remembered WHERE number IN (
+    SELECT number FROM (SELECT number, at FROM remembered ORDER BY number LIMIT :at_once) WHERE at < :before
+)

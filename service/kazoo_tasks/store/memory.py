@@ -1,0 +1,119 @@
+"""The journal without a disk: for tests, and for a first look that forgets everything.
+
+Touches nothing outside; same contract as the SQLite journal, by the same tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+
+from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.errors import KazooTasksError, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.task import Task
+from kazoo_tasks.ports import Loaded, SnapshotInfo
+from kazoo_tasks.store.batch import Batch, Commit
+
+
+class MemoryJournal:
+    """`ports.Journal` in memory: durable as long as the object lives.
+
+    A second `load` is what a restart sees, after `close` or without it.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._tasks: dict[int, Task] = {}
+        self._remembered: list[Remembered] = []
+        self._next_seq = 1
+        self._epoch = 0
+        self._forget_before = 0
+        self._waiting: list[Commit] = []
+        self._failures: list[KazooTasksError] = []
+        self._broken: KazooTasksError | None = StoreBroken("the journal is not open")
+        self._snapshots = count(1)
+
+    def fail_next(self, error: KazooTasksError, times: int = 1) -> None:
+        """Have the next commits fail: a seam for tests of what happens then.
+
+        With `StoreBroken` all after it fail as well, until the next `load`.
+        """
+        self._failures += [error] * times
+
+    async def load(self) -> Loaded:
+        """What was committed until now; commits under way are lost, as in a crash."""
+        self._waiting.clear()
+        self._broken = None
+        self._epoch += 1
+        tasks = sorted(self._tasks.values(), key=lambda task: task.seq)
+        return Loaded(self._epoch, iter(tasks), iter(list(self._remembered)), self._next_seq)
+
+    def commit(
+        self, changes: Sequence[Change], remembered: Sequence[Remembered] = ()
+    ) -> asyncio.Future[None]:
+        """Keep it in the next turn of the event loop, never before: nobody shall rely on it sooner.
+
+        Raises (when awaited):
+            StoreUnavailable, StoreBroken: As `fail_next` was told; `StoreBroken` also while it is not open.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._write)
+        self._waiting.append(Commit(tuple(changes), tuple(remembered), future))
+        return future
+
+    def forget(self, before: int) -> None:
+        """Drop answers older than these Gregorian seconds with the next commit."""
+        self._forget_before = max(self._forget_before, before)
+
+    async def snapshot(self) -> SnapshotInfo:
+        """Say that there is one.
+
+        Raises:
+            StoreUnavailable: It is not open.
+        """
+        if self._broken:
+            raise StoreUnavailable(str(self._broken))
+        return SnapshotInfo(f"memory:{next(self._snapshots)}", len(self._tasks), 0)
+
+    async def close(self) -> None:
+        """Keep what was asked for and refuse everything after."""
+        self._write()
+        self._broken = StoreBroken("the journal is not open")
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for commit in waiting:
+            error = self._error()
+            if error is None:
+                self._keep(commit)
+            if commit.future.done():
+                continue
+            if error is None:
+                commit.future.set_result(None)
+            else:
+                commit.future.set_exception(type(error)(str(error)))
+
+    def _error(self) -> KazooTasksError | None:
+        if self._broken is None and self._failures:
+            error = self._failures.pop(0)
+            if isinstance(error, StoreBroken):
+                self._broken = error
+            return error
+        return self._broken
+
+    def _keep(self, commit: Commit) -> None:
+        batch = Batch()
+        batch.add(commit)
+        for seq, task in batch.tasks.items():
+            self._next_seq = max(self._next_seq, seq + 1)
+            if task is None:
+                self._tasks.pop(seq, None)
+            else:
+                self._tasks[seq] = task
+        self._remembered += batch.remembered
+        if self._forget_before:
+            self._remembered = [answer for answer in self._remembered if answer.at >= self._forget_before]
+            self._forget_before = 0

@@ -1,0 +1,130 @@
+"""The journal in a SQLite file, with snapshots beside it.
+
+Touches the data directory, through a ledger in a thread of its own; made by assembly, called by the core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
+from kazoo_tasks.ports import Clock, Loaded, SnapshotInfo
+from kazoo_tasks.store.directory import DataDirectory
+from kazoo_tasks.store.ledger import Ledger
+from kazoo_tasks.store.shelf import PARTIAL, Keep, Shelf
+from kazoo_tasks.store.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+_KEEP = Keep()
+
+
+class SqliteJournal:
+    """`ports.Journal` on a file: once a commit is done, it survives the process, the system and a power cut."""
+
+    def __init__(self, data_dir: Path, clock: Clock, keep: Keep = _KEEP) -> None:
+        """Name the directory, without touching it.
+
+        Args:
+            data_dir: Made, for us alone, when it is missing; on a local disk (SQLite and `flock` need one).
+            clock: Dates the snapshots.
+            keep: Which snapshots outlive the next one.
+        """
+        directory = DataDirectory(data_dir.absolute())
+        self._clock = clock
+        self._keep = keep
+        self._ledger = Ledger(directory)
+        self._shelf = Shelf(directory.snapshots)
+        self._writer: Writer | None = None
+        self._epoch = 0
+        self._snapshots = 0
+
+    async def load(self) -> Loaded:
+        """Take the directory, open the file, and read it all in the journal's thread.
+
+        Raises:
+            DirectoryInUse: Another instance has it.
+            CannotStart: It is unwritable or damaged; the message says what to do.
+        """
+        writer = Writer(self._ledger.write)
+        try:
+            loaded = await writer.run(self._ledger.open)
+        except BaseException:
+            # Cancelled or refused: what the thread has opened meanwhile is let go of there.
+            _ = writer.stop(self._ledger.abandon)
+            raise
+        self._writer = writer
+        self._epoch = loaded.epoch
+        self._shelf.sweep()
+        return loaded
+
+    def commit(
+        self, changes: Sequence[Change], remembered: Sequence[Remembered] = ()
+    ) -> asyncio.Future[None]:
+        """Have it written, with whatever else waits, in the order of the calls.
+
+        The future may be left alone or cancelled: what was asked for is written all the same.
+
+        Raises (when awaited):
+            StoreUnavailable: Nothing was written (disk full); the same may succeed later.
+            StoreBroken: Nothing is certain any more; the process must end.
+        """
+        if self._writer is None:
+            return _refused(StoreBroken("the journal is not open"))
+        return self._writer.commit(changes, remembered)
+
+    def forget(self, before: int) -> None:
+        """Drop answers older than these Gregorian seconds, some with each of the next commits.
+
+        Only the oldest in order of arrival are looked at: one from before a clock was set back waits for its turn.
+        """
+        self._ledger.forget_before = max(self._ledger.forget_before, before)
+
+    async def snapshot(self) -> SnapshotInfo:
+        """Copy the file, verify the copy and let the oldest ones go.
+
+        Commits go on between the steps of the copying; verification works on the copy alone, in another thread.
+
+        Raises:
+            StoreUnavailable: It could not be written; older snapshots are untouched.
+            StoreBroken: A commit failed for good meanwhile.
+        """
+        if self._writer is None:
+            raise StoreUnavailable("the journal is not open")
+        self._snapshots += 1
+        place = self._shelf.place(self._clock.now(), self._epoch, self._snapshots)
+        draft = place.with_name(place.name + PARTIAL)
+        try:
+            tasks = await self._writer.run(partial(self._ledger.copy, draft, self._writer.flush))
+            return await asyncio.to_thread(self._put_away, draft, place, tasks)
+        except (OSError, sqlite3.Error, CannotStart) as error:
+            raise StoreUnavailable(f"no snapshot was made: {error}") from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Write what was asked for, mark the stop as clean, let go of the file; again is no harm."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        # Asked in the thread, after the last commit: a stop after a failed one is not clean.
+        await writer.stop(lambda: self._ledger.abandon() if writer.is_broken else self._ledger.close())
+
+    def _put_away(self, draft: Path, place: Path, tasks: int) -> SnapshotInfo:
+        info = self._shelf.put(draft, place, tasks)
+        gone = self._shelf.rotate(self._keep, self._clock.now())
+        log.info("snapshot.taken", path=info.path, tasks=tasks, bytes=info.size_bytes, removed=len(gone))
+        return info
+
+
+def _refused(error: StoreBroken) -> asyncio.Future[None]:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future

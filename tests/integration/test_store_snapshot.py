@@ -1,0 +1,228 @@
+"""Snapshots of a real journal under load, and the way back to them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from kazoo_tasks.model.change import Change, Kind
+from kazoo_tasks.model.errors import CannotStart, DirectoryInUse, StoreUnavailable
+from kazoo_tasks.model.task import Task
+from kazoo_tasks.ports import Loaded
+from kazoo_tasks.store.shelf import Keep
+from kazoo_tasks.store.snapshot import list_snapshots, restore, verify
+from kazoo_tasks.store.sqlite import SqliteJournal
+from support.build import a_task
+from support.core import HandClock
+
+TASKS = 20_000
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
+    journal = SqliteJournal(tmp_path / "data", HandClock(), Keep(count=3))
+    await journal.load()
+    yield journal
+    await journal.close()
+
+
+async def add(journal: SqliteJournal, *seqs: int) -> None:
+    await journal.commit([Change(Kind.ADDED, a_task(seq)) for seq in seqs])
+
+
+async def seen(data_dir: Path) -> tuple[Loaded, list[Task]]:
+    """What a start on this directory finds."""
+    journal = SqliteJournal(data_dir, HandClock())
+    loaded = await journal.load()
+    await journal.close()
+    return loaded, list(loaded.tasks)
+
+
+async def test_a_snapshot_is_one_private_file(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Complete without a write-ahead log, with nothing left beside it."""
+    await add(journal, 1, 2)
+    info = await journal.snapshot()
+    assert [path.name for path in (tmp_path / "data" / "snapshots").iterdir()] == [Path(info.path).name]
+    assert Path(info.path).stat().st_mode & 0o777 == 0o600
+    assert verify(Path(info.path)) == info
+
+
+async def test_old_snapshots_go(journal: SqliteJournal, tmp_path: Path) -> None:
+    """As many stay as were asked for, and they are the newest."""
+    for seq in range(1, 6):
+        await add(journal, seq)
+        await journal.snapshot()
+    assert [snapshot.number for snapshot in list_snapshots(tmp_path / "data")] == [5, 4, 3]
+
+
+async def test_two_snapshots_at_once_are_two(journal: SqliteJournal, tmp_path: Path) -> None:
+    await asyncio.gather(journal.snapshot(), journal.snapshot())
+    assert len(list_snapshots(tmp_path / "data")) == 2
+
+
+async def test_a_snapshot_without_a_place_disturbs_nobody(journal: SqliteJournal, tmp_path: Path) -> None:
+    """It fails with a sentence; commits and later snapshots go on."""
+    (tmp_path / "data" / "snapshots").rmdir()
+    with pytest.raises(StoreUnavailable, match="no snapshot was made"):
+        await journal.snapshot()
+    (tmp_path / "data" / "snapshots").mkdir()
+    await add(journal, 1)
+    assert (await journal.snapshot()).tasks == 1
+
+
+class Load:
+    """Commits without a pause, each of which writes its number into two tasks, adds one and removes the one before."""
+
+    def __init__(self, journal: SqliteJournal) -> None:
+        self.rounds = 0
+        self._journal = journal
+        self._running = asyncio.ensure_future(self._run())
+
+    async def reach(self, rounds: int) -> None:
+        """So many rounds are asked for."""
+        while self.rounds < rounds:
+            await self._journal.commit([])
+
+    async def stop(self) -> None:
+        self._running.cancel()
+        await asyncio.wait([self._running])
+
+    async def _run(self) -> None:
+        while True:
+            commits = [self._journal.commit(self._next()) for _ in range(5)]
+            await asyncio.gather(*commits)
+
+    def _next(self) -> list[Change]:
+        self.rounds += 1
+        pair = [Change(Kind.ASSIGNED, large(seq, self.rounds)) for seq in pair_of(self.rounds)]
+        new, old = a_task(TASKS + self.rounds), a_task(TASKS + self.rounds - 1)
+        removed = [Change(Kind.REMOVED, old)] if self.rounds > 1 else []
+        return [*pair, Change(Kind.ADDED, new), *removed]
+
+
+def large(seq: int, attempt: int = 0) -> Task:
+    return a_task(seq, attempt=attempt, arguments=b"x" * 2000)
+
+
+def pair_of(number: int) -> tuple[int, int]:
+    """Two tasks, far from each other in the file, of which a copy made in steps has one early and one late."""
+    near = 1 + number % (TASKS // 2)
+    return near, TASKS + 1 - near
+
+
+async def test_a_snapshot_under_load_is_one_moment(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Every commit is in it whole or not at all, up to one moment after the copying began and none after that."""
+    for start in range(1, TASKS, 1000):
+        await journal.commit([Change(Kind.ADDED, large(seq)) for seq in range(start, start + 1000)])
+    load = Load(journal)
+    await load.reach(50)
+    before = load.rounds
+    info = await journal.snapshot()
+    await load.stop()
+    restore(Path(info.path), tmp_path / "other")
+    _, tasks = await seen(tmp_path / "other")
+    last = max(task.attempt for task in tasks)
+    assert before < last <= load.rounds
+    attempts = {task.seq: task.attempt for task in tasks}
+    assert set(attempts) == {*range(1, TASKS + 1), TASKS + last}
+    for number in range(1, last + 1):
+        assert {attempts[seq] for seq in pair_of(number)} == {number}
+
+
+async def test_a_restore_goes_back_with_a_higher_epoch(journal: SqliteJournal, tmp_path: Path) -> None:
+    """What came after the snapshot is gone; the epochs that came after it are not used again."""
+    await add(journal, 1)
+    info = await journal.snapshot()
+    await add(journal, 2)
+    await journal.close()
+    for _ in range(3):
+        await seen(tmp_path / "data")
+    told: list[tuple[int, int]] = []
+    restored = restore(Path(info.path), tmp_path / "data", force=True, progress=lambda *at: told.append(at))
+    loaded, tasks = await seen(tmp_path / "data")
+    assert (loaded.epoch, [task.seq for task in tasks]) == (5, [1])
+    assert (restored.tasks, told[-1]) == (1, (info.size_bytes, info.size_bytes))
+
+
+async def test_a_restore_into_a_new_directory_keeps_the_epoch(journal: SqliteJournal, tmp_path: Path) -> None:
+    await add(journal, 1)
+    info = await journal.snapshot()
+    restore(Path(info.path), tmp_path / "new")
+    assert (await seen(tmp_path / "new"))[0].epoch == 2
+
+
+async def test_a_restore_is_refused_while_a_service_runs(journal: SqliteJournal, tmp_path: Path) -> None:
+    info = await journal.snapshot()
+    with pytest.raises(DirectoryInUse, match="in use by another instance"):
+        restore(Path(info.path), tmp_path / "data", force=True)
+
+
+async def test_a_restore_over_a_journal_needs_force(journal: SqliteJournal, tmp_path: Path) -> None:
+    """And without it changes nothing."""
+    info = await journal.snapshot()
+    await add(journal, 1)
+    await journal.close()
+    with pytest.raises(CannotStart, match="there is a journal in .*data already; --force replaces it"):
+        restore(Path(info.path), tmp_path / "data")
+    assert [task.seq for task in (await seen(tmp_path / "data"))[1]] == [1]
+
+
+@pytest.mark.parametrize("size", [0, 100, 4096, 9000])
+async def test_a_damaged_snapshot_is_refused(journal: SqliteJournal, tmp_path: Path, size: int) -> None:
+    """Before anything is touched."""
+    info = await journal.snapshot()
+    await journal.close()
+    os.truncate(info.path, size)
+    with pytest.raises(CannotStart, match="is damaged|to be a journal of kazoo-tasks"):
+        restore(Path(info.path), tmp_path / "data", force=True)
+    assert (await seen(tmp_path / "data"))[1] == []
+
+
+async def test_a_snapshot_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match="to be a snapshot, got no file there"):
+        restore(tmp_path / "none.sqlite3", tmp_path / "data")
+
+
+async def test_a_running_journal_is_no_snapshot(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Its newest commits are in the log beside it, which a copy of the one file would lose."""
+    await add(journal, 1)
+    with pytest.raises(CannotStart, match="got a journal with a write-ahead log beside it"):
+        restore(tmp_path / "data" / "journal.sqlite3", tmp_path / "other")
+
+
+async def test_a_damaged_journal_is_replaced_and_kept(journal: SqliteJournal, tmp_path: Path) -> None:
+    """With its write-ahead log gone, which would be played into the new file."""
+    await add(journal, 1)
+    info = await journal.snapshot()
+    await journal.close()
+    path = tmp_path / "data" / "journal.sqlite3"
+    path.write_bytes(b"no database " * 1000)
+    path.with_name("journal.sqlite3-wal").write_bytes(b"no log " * 1000)
+    restore(Path(info.path), tmp_path / "data", force=True)
+    assert [task.seq for task in (await seen(tmp_path / "data"))[1]] == [1]
+    assert path.with_name("journal.sqlite3.damaged").stat().st_size == 12_000
+
+
+async def test_a_restore_that_fails_leaves_the_old_journal(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Whatever goes wrong while copying."""
+    await add(journal, 1)
+    info = await journal.snapshot()
+    await add(journal, 2)
+    await journal.close()
+
+    def fail(_done: int, _total: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(CannotStart, match="cannot be used: No space left on device"):
+        restore(Path(info.path), tmp_path / "data", force=True, progress=fail)
+    assert [task.seq for task in (await seen(tmp_path / "data"))[1]] == [1, 2]
+
+
+async def test_the_date_in_the_name_is_the_clocks(journal: SqliteJournal, tmp_path: Path) -> None:
+    await journal.snapshot()
+    (snapshot,) = list_snapshots(tmp_path / "data")
+    assert snapshot.taken_at.year == 2016

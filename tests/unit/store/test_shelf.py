@@ -1,0 +1,71 @@
+"""Names and rotation of snapshots."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kazoo_tasks.model.gregorian import from_unix
+from kazoo_tasks.store.shelf import Keep, Shelf
+
+DAY = 86_400
+NOON = from_unix(datetime(2026, 3, 13, 12, tzinfo=UTC).timestamp())
+
+
+def filled(path: Path, *ages: int) -> Shelf:
+    """A shelf with a file for each age, oldest first."""
+    shelf = Shelf(path)
+    for number, age in enumerate(ages, 1):
+        shelf.place(NOON - age, 1, number).touch()
+    return shelf
+
+
+def numbers(shelf: Shelf) -> list[int]:
+    return [snapshot.number for snapshot in shelf.snapshots()]
+
+
+def test_a_name_tells_time_start_and_number(tmp_path: Path) -> None:
+    shelf = filled(tmp_path, 0)
+    (snapshot,) = shelf.snapshots()
+    assert snapshot.path.name == "20260313T120000Z-000001-0001.sqlite3"
+    assert (snapshot.taken_at, snapshot.epoch) == (datetime(2026, 3, 13, 12, tzinfo=UTC), 1)
+
+
+def test_newest_is_by_start_and_number(tmp_path: Path) -> None:
+    """A clock that was set back between two snapshots changes nothing."""
+    assert numbers(filled(tmp_path, 0, DAY)) == [2, 1]
+
+
+def test_too_many_go(tmp_path: Path) -> None:
+    shelf = filled(tmp_path, 4, 3, 2, 1)
+    gone = shelf.rotate(Keep(count=2), NOON)
+    assert (numbers(shelf), len(gone)) == ([4, 3], 2)
+
+
+def test_too_old_ones_go(tmp_path: Path) -> None:
+    shelf = filled(tmp_path, 8 * DAY, 6 * DAY, 0)
+    shelf.rotate(Keep(days=7), NOON)
+    assert numbers(shelf) == [3, 2]
+
+
+@pytest.mark.parametrize("keep", [Keep(count=0), Keep(days=0)])
+def test_the_newest_always_stays(tmp_path: Path, keep: Keep) -> None:
+    shelf = filled(tmp_path, 90 * DAY, 80 * DAY)
+    shelf.rotate(keep, NOON)
+    assert numbers(shelf) == [2]
+
+
+def test_other_files_are_let_be(tmp_path: Path) -> None:
+    """Only what a cut-short snapshot left is swept away."""
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "20260313T120000Z-000001-0001.sqlite3.partial-journal").touch()
+    shelf = filled(tmp_path, 0)
+    shelf.sweep()
+    shelf.rotate(Keep(count=0), NOON)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".txt", ".sqlite3"}
+
+
+def test_no_directory_is_no_snapshot(tmp_path: Path) -> None:
+    assert Shelf(tmp_path / "none").snapshots() == []
