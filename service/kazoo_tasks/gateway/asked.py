@@ -1,0 +1,32 @@
+"""What a request asks for, once it is known who asks and that they may.
+
+Pure; made by the pipeline, read by the verbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kazoo_tasks.gateway.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request to one verb.
+
+    Attributes:
+        account_id: The path's; empty where the path has none.
+        task_id: The path's; empty where the path has none.
+        query: The last value of each parameter.
+        body: The JSON value that was sent, `None` if nothing was.
+        idempotency_key: As sent, `None` if it was not.
+    """
+
+    identity: Identity
+    account_id: str
+    task_id: str
+    query: Mapping[str, str]
+    body: Any
+    idempotency_key: str | None

@@ -1,0 +1,116 @@
+"""Answers as HTTP: headers, ETag, gzip, indentation.
+
+Uses aiohttp; called by the pipeline with what was decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+from typing import Final
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from kazoo_tasks.gateway.envelope import NO_TOKEN, error_envelope, success_envelope
+from kazoo_tasks.gateway.fault import Fault
+from kazoo_tasks.gateway.terms import Terms
+from kazoo_tasks.gateway.verb import Page, Success
+from kazoo_tasks.wire.codec import JsonText, encode
+
+#: Below it gzip costs more than it saves.
+_GZIP_FROM_BYTES: Final = 1_024
+#: Above it compressing holds up everybody else, so it is done in a thread.
+_GZIP_ASIDE_BYTES: Final = 64 * 1_024
+_GZIP_LEVEL: Final = 5
+_HEADERS: Final = CIMultiDict(
+    {
+        "Content-Type": "application/json",
+        "Cache-Control": "private, no-cache",
+        "Vary": "Accept-Encoding",
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "content-type, etag, retry-after, x-request-id",
+        "Server": "kazoo-tasks",
+    }
+)
+_MAY_SEND: Final = (
+    "authorization, cache-control, content-type, idempotency-key, if-none-match, x-auth-token, x-request-id, "
+    "x-requested-with"
+)
+_PREFLIGHT_S: Final = "86400"
+
+
+async def success(terms: Terms, answer: Success, *, has_etag: bool) -> web.Response:
+    """A success; 304 if the client says that it has the same already."""
+    headers = _headers(terms)
+    data = encode(answer.data)
+    if has_etag:
+        headers["ETag"] = etag = _etag(data, answer.page)
+        if terms.unless and _matches(terms.unless, etag):
+            return web.Response(status=304, headers=headers)
+    shown = answer.data if terms.is_pretty else JsonText(data)
+    envelope = success_envelope(terms.token or NO_TOKEN, shown, terms.request_id, answer.page)
+    return await _written(terms, answer.status, headers, envelope)
+
+
+async def error(terms: Terms, fault: Fault) -> web.Response:
+    """An error."""
+    headers = _headers(terms)
+    headers.update(fault.headers)
+    envelope = error_envelope(terms.token or NO_TOKEN, fault, terms.request_id)
+    response = await _written(terms, fault.status, headers, envelope)
+    if fault.headers.get("Connection") == "close":
+        response.force_close()
+    return response
+
+
+def preflight(terms: Terms, allowed: str) -> web.Response:
+    """What a browser wants to know before it sends anything from another origin."""
+    headers = _headers(terms)
+    headers["Allow"] = allowed
+    headers["Access-Control-Allow-Methods"] = allowed
+    headers["Access-Control-Allow-Headers"] = _MAY_SEND
+    headers["Access-Control-Max-Age"] = _PREFLIGHT_S
+    return web.Response(headers=headers)
+
+
+def _headers(terms: Terms) -> CIMultiDict[str]:
+    headers = _HEADERS.copy()
+    headers["X-Request-ID"] = terms.request_id
+    return headers
+
+
+async def _written(
+    terms: Terms, status: int, headers: CIMultiDict[str], envelope: dict[str, object]
+) -> web.Response:
+    body = _indented(envelope) if terms.is_pretty else encode(envelope)
+    if terms.takes_gzip and len(body) >= _GZIP_FROM_BYTES:
+        headers["Content-Encoding"] = "gzip"
+        body = await _compressed(body)
+    return web.Response(body=body, status=status, headers=headers)
+
+
+def _indented(envelope: dict[str, object]) -> bytes:
+    return json.dumps(envelope, indent=4, ensure_ascii=False).encode() + b"\n"
+
+
+async def _compressed(body: bytes) -> bytes:
+    if len(body) < _GZIP_ASIDE_BYTES:
+        return gzip.compress(body, _GZIP_LEVEL, mtime=0)
+    return await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
+
+
+def _etag(data: bytes, page: Page | None) -> str:
+    """Weak, since the envelope around the same data has another request id each time."""
+    digest = hashlib.blake2b(data, digest_size=16)
+    if page is not None:
+        digest.update(f"\0{page.start_key}\0{page.next_start_key}".encode())
+    return f'W/"{digest.hexdigest()}"'
+
+
+def _matches(listed: str, etag: str) -> bool:
+    strong = etag.removeprefix("W/")
+    known = (each.strip().removeprefix("W/") for each in listed.split(","))
+    return any(each in (strong, "*") for each in known)

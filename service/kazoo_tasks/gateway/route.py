@@ -1,0 +1,103 @@
+"""Paths: which there are, and what can be done at each.
+
+Pure; called by the pipeline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from kazoo_tasks.gateway.fault import NOT_FOUND, FaultError, wrong_method
+from kazoo_tasks.gateway.verb import (
+    Verb,
+    add_tasks,
+    list_catalogue,
+    list_tasks,
+    read_task,
+    remove_task,
+    start_task,
+    stop_task,
+)
+
+#: Nothing to decode and nothing to refuse: nearly every path.
+_PLAIN: Final = re.compile(r"(/[A-Za-z0-9_-]+)+/?")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of place, and its verbs by HTTP method."""
+
+    verbs: Mapping[str, Verb]
+
+    @property
+    def allowed(self) -> str:
+        """Every method that is answered there, as an `Allow` header lists them."""
+        return ", ".join(["OPTIONS", *(["HEAD"] if "GET" in self.verbs else []), *self.verbs])
+
+    def verb(self, method: str) -> Verb:
+        """What a method does there; HEAD is a GET whose body is left out on the way.
+
+        Raises:
+            FaultError: Nothing.
+        """
+        verb = self.verbs.get("GET" if method == "HEAD" else method)
+        if verb is None:
+            raise FaultError(wrong_method(self.allowed))
+        return verb
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads; parts that it does not have are empty."""
+
+    resource: Resource
+    account_id: str | None = None
+    task_id: str = ""
+
+
+_CATALOGUE: Final = Resource({"GET": list_catalogue})
+_TASKS: Final = Resource({"GET": list_tasks, "PUT": add_tasks})
+_TASK: Final = Resource({"GET": read_task, "PATCH": start_task, "DELETE": remove_task})
+_STOP: Final = Resource({"PATCH": stop_task})
+
+
+def locate(raw_path: str) -> Place:
+    """The place of a path as sent, percent-encoding and all.
+
+    Raises:
+        FaultError: There is none.
+    """
+    match _segments(raw_path):
+        case ["v2", "tasks"]:
+            return Place(_CATALOGUE)
+        case ["v2", "accounts", account_id, "tasks"]:
+            return Place(_TASKS, account_id)
+        case ["v2", "accounts", account_id, "tasks", task_id]:
+            return Place(_TASK, account_id, task_id)
+        case ["v2", "accounts", account_id, "tasks", task_id, "stop"]:
+            return Place(_STOP, account_id, task_id)
+        case _:
+            raise FaultError(NOT_FOUND)
+
+
+def _segments(raw_path: str) -> list[str]:
+    """Split before decoding: an encoded slash makes no segment. One trailing slash is forgiven."""
+    if _PLAIN.fullmatch(raw_path):
+        return raw_path.strip("/").split("/")
+    if not raw_path.startswith("/"):
+        raise FaultError(NOT_FOUND)
+    return [_segment(raw) for raw in raw_path[1:].removesuffix("/").split("/")]
+
+
+def _segment(raw: str) -> str:
+    try:
+        text = unquote_to_bytes(raw).decode()
+    except UnicodeError as error:
+        raise FaultError(NOT_FOUND) from error
+    if text in ("", ".", "..") or "/" in text or not text.isprintable():
+        raise FaultError(NOT_FOUND)
+    return text

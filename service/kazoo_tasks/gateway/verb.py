@@ -1,0 +1,122 @@
+"""The verbs of REST: each asks the service over the bus and reads its reply.
+
+Touches only the caller it is given; chosen by `route`, called by the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kazoo_tasks.gateway.addition import add_fields, msg_id
+from kazoo_tasks.gateway.asked import Asked
+from kazoo_tasks.gateway.fault import REFUSALS, FaultError, unknown
+from kazoo_tasks.gateway.query import list_fields
+from kazoo_tasks.model.identity import TASK_ID
+from kazoo_tasks.ports import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list an answer is."""
+
+    size: int
+    start_key: str | None
+    next_start_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """An answer that is none of the errors.
+
+    Attributes:
+        data: A JSON value.
+        page: Absent if the data are all there is.
+    """
+
+    data: Any
+    status: int = 200
+    page: Page | None = None
+
+
+Verb = Callable[[Asked, Caller], Awaitable[Success]]
+
+
+class UnexpectedReplyError(Exception):
+    """The service answered something that no service of this version does."""
+
+
+async def list_catalogue(_: Asked, caller: Caller) -> Success:
+    """What can be run; every account may know."""
+    reply = await caller.call("lookup_req", {})
+    if "Help" not in reply:
+        raise UnexpectedReplyError(_preview(reply))
+    return Success(reply["Help"])
+
+
+async def list_tasks(asked: Asked, caller: Caller) -> Success:
+    """The account's tasks, or a page of them."""
+    fields = list_fields(asked.query)
+    reply = await caller.call("list_req", {"Account-ID": asked.account_id, **fields})
+    return _listed(asked, _granted(asked, reply), reply)
+
+
+async def add_tasks(asked: Asked, caller: Caller) -> Success:
+    """One task more, or many."""
+    fields = add_fields(asked)
+    repeatable = msg_id(asked.account_id, asked.idempotency_key)
+    reply = await caller.call("add_req", fields, msg_id=repeatable)
+    return Success(_granted(asked, reply), status=201)
+
+
+def _about_one_task(event: str) -> Verb:
+    async def verb(asked: Asked, caller: Caller) -> Success:
+        if not TASK_ID.fullmatch(asked.task_id):
+            raise FaultError(unknown(asked.task_id))
+        reply = await caller.call(event, {"Account-ID": asked.account_id, "Task-ID": asked.task_id})
+        return Success(_granted(asked, reply))
+
+    return verb
+
+
+read_task = _about_one_task("read_req")
+start_task = _about_one_task("start_req")
+stop_task = _about_one_task("stop_req")
+remove_task = _about_one_task("remove_req")
+
+
+def _granted(asked: Asked, reply: dict[str, object]) -> Any:
+    """The value of a reply.
+
+    Raises:
+        FaultError: The reply is a word that says why not.
+        UnexpectedReplyError: It is neither.
+    """
+    value = reply.get("Reply")
+    if isinstance(value, dict | list):
+        return value
+    refusal = REFUSALS.get(value) if isinstance(value, str) else None
+    if refusal is None:
+        raise UnexpectedReplyError(_preview(reply))
+    detail = reply.get("Error")
+    raise FaultError(refusal(asked, detail if isinstance(detail, dict) else {}))
+
+
+def _listed(asked: Asked, tasks: list[Any], reply: dict[str, object]) -> Success:
+    next_key = reply.get("Next-Start-Key")
+    asked_key = asked.query.get("start_key")
+    if next_key is None and asked_key is None:
+        return Success(tasks)
+    key = asked_key or reply.get("Start-Key")
+    return Success(tasks, page=Page(len(tasks), _text(key), _text(next_key)))
+
+
+def _text(key: object) -> str | None:
+    return key if isinstance(key, str) else None
+
+
+def _preview(reply: dict[str, object]) -> str:
+    """Enough of a reply to see whose mistake it is; its data are not for the log."""
+    said = {key: reply.get(key) for key in ("Event-Category", "Event-Name", "Error-Message", "Errors")}
+    return f"expected a reply as in the contract, got {said}"[:2_000]
