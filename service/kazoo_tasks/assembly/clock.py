@@ -1,0 +1,16 @@
+"""The machine's time of day, as Kazoo counts it.
+
+Touches the system's clock; given to whoever needs to know what time it is.
+"""
+
+import time
+
+from kazoo_tasks.model.gregorian import from_unix
+
+
+class SystemClock:
+    """See `ports.Clock`."""
+
+    def now(self) -> int:
+        """Gregorian seconds, UTC."""
+        return from_unix(time.time())

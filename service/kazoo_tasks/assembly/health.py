@@ -1,0 +1,45 @@
+"""Which parts of the process are unwell, asked of each in turn.
+
+Touches only what it is given; read by the health endpoints and by the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from kazoo_tasks.model.errors import BusUnavailable
+from kazoo_tasks.model.identity import TASK_ID_BYTES
+from kazoo_tasks.ports import Bus, Caller
+
+#: Says why a part is unwell, or nothing.
+Check = Callable[[], Awaitable[str | None]]
+
+
+class Checkup:
+    """See `ports.Health`."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        """Take a check for each part."""
+        self._checks = checks
+
+    async def unwell(self) -> dict[str, str]:
+        """The parts that are unwell, and why."""
+        found = {part: await check() for part, check in self._checks.items()}
+        return {part: reason for part, reason in found.items() if reason is not None}
+
+
+def gateway_checks(bus: Bus, caller: Caller) -> dict[str, Check]:
+    """What a gateway needs to be of use: a broker, and a service that answers."""
+
+    async def check_bus() -> str | None:
+        return None if bus.connected else "no connection to the broker"
+
+    async def check_service() -> str | None:
+        try:
+            # No task has this id, and to say so a service must be there.
+            await caller.call("read_req", {"Task-ID": "0" * TASK_ID_BYTES * 2})
+        except BusUnavailable as error:
+            return str(error)
+        return None
+
+    return {"bus": check_bus, "service": check_service}

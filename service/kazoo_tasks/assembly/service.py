@@ -1,0 +1,235 @@
+"""The service: journal, registry, pool and listener, wired, started in order and stopped in reverse.
+
+Touches everything; run by the CLI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from kazoo_tasks.assembly.catalogue import build_catalogue, module_paths
+from kazoo_tasks.assembly.clock import SystemClock
+from kazoo_tasks.assembly.health import Check
+from kazoo_tasks.core.desk import Desk
+from kazoo_tasks.core.errand import Errands
+from kazoo_tasks.core.ledger import Ledger, Memory
+from kazoo_tasks.core.recovery import settle
+from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.turn import Turns
+from kazoo_tasks.listener.announcer import Announcer
+from kazoo_tasks.listener.heartbeat import Heartbeat
+from kazoo_tasks.listener.listener import Listener
+from kazoo_tasks.listener.watchdog import Watch, Watchdog
+from kazoo_tasks.model.errors import RequestsStopped, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.task import Status
+from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
+from kazoo_tasks.ports import Bus, Journal
+from kazoo_tasks.settings import Settings
+from kazoo_tasks.wire.header import Sender
+from kazoo_tasks.wire.reply import Postman
+
+_MIB: Final = 2**20
+#: How long requests under way, and outcomes of ended tasks, may take to be written when the service stops.
+_SETTLE_S: Final = 10.0
+_EXPIRY_INTERVAL_S: Final = 30
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The two adapters that differ between a look, a test and production."""
+
+    bus: Bus
+    journal: Journal
+
+
+class Service:
+    """Everything between the bus and the children. Started once, stopped once."""
+
+    def __init__(self, settings: Settings, doors: Doors, sender: Sender) -> None:
+        """Build; nothing is touched before `start`."""
+        self._settings = settings
+        self._bus, self._journal = doors.bus, doors.journal
+        self._stack = AsyncExitStack()
+        clock = SystemClock()
+        postman = Postman(sender)
+        paths = module_paths(settings.modules)
+        self._catalogue = build_catalogue(paths)
+        self._errands = Errands(self._crashed)
+        self._announcer = Announcer(self._bus, postman)
+        memory = Memory(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)
+        self._ledger = Ledger(self._journal, clock, memory, self._announcer.announce)
+        turns = Turns()
+        self._pool = ProcessPool(_pool_settings(settings, paths))
+        self._runner = Runner(self._ledger, self._pool, turns, self._errands)
+        desk = Desk(self._catalogue, self._ledger, self._runner, turns, os.urandom)
+        self._listener = Listener(self._bus, desk, postman, self._errands, self._journal.snapshot)
+        self._heartbeat = Heartbeat(self._bus, postman, clock.now(), settings.zone, settings.heartbeat_s)
+        self._watchdog = Watchdog(self._bus, postman, lambda: self._listener.arrived, Watch())
+        self._draining = False
+        #: Done, with the reason, when the process must end.
+        self.broken = self._ledger.broken
+
+    async def start(self) -> None:
+        """Load, recover, and then take requests.
+
+        Raises:
+            CannotStart: With one sentence; what was started is stopped again.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        self._ledger.load(await self._journal.load())
+        self._stack.push_async_callback(self._journal.close)
+        await self._recover()
+        await self._pool.start(self._runner)
+        self._stack.push_async_callback(self._pool.close)
+        self._runner.idle()
+        await self._bus.consume_requests(self._listener.handle)
+        for work in (
+            self._announcer.run(),
+            self._heartbeat.run(),
+            self._watchdog.run(),
+            self._upkeep(),
+            self._snapshots(),
+        ):
+            self._go_on(work)
+        _log.info(
+            "service.ready",
+            tasks=len(self._ledger.registry),
+            waiting=len(self._runner.schedule),
+            epoch=self._ledger.epoch,
+            functions=self._catalogue.names,
+        )
+
+    def checks(self) -> dict[str, Check]:
+        """How each part of it is."""
+        return {
+            "bus": self._check_bus,
+            "requests": self._check_requests,
+            "store": self._check_store,
+            "pool": self._check_pool,
+            "service": self._check_service,
+        }
+
+    async def _check_bus(self) -> str | None:
+        return None if self._bus.connected else "no connection to the broker"
+
+    async def _check_requests(self) -> str | None:
+        return f"{self._watchdog.strikes} canaries did not arrive" if self._watchdog.strikes else None
+
+    async def _check_store(self) -> str | None:
+        return self._ledger.refused
+
+    async def _check_pool(self) -> str | None:
+        resting = self._pool.resting_slots
+        return f"{resting} of {self._pool.size} slots rest: their children keep dying" if resting else None
+
+    async def _check_service(self) -> str | None:
+        return "draining" if self._draining else None
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Take no more requests, finish what is under way, leave the rest to the next start's recovery.
+
+        Set `hurry` to end running tasks without waiting for them.
+        """
+        _log.info("service.draining", grace_s=self._settings.drain_s)
+        self._draining = True
+        await self._bus.stop_consuming()
+        await self._errands.settle(_SETTLE_S)
+        await _first(self._runner.drain(self._settings.drain_s), hurry.wait())
+        await self._pool.close()
+        await self._errands.settle(_SETTLE_S)
+        await self._announcer.flush()
+        await self._last_snapshot()
+        await self._stack.aclose()
+        _log.info("service.stopped", **self._listener.counts)
+
+    async def _recover(self) -> None:
+        changes = list(settle(self._ledger.registry, self._catalogue, self._ledger.now()))
+        if changes:
+            await self._ledger.commit(changes)
+            _log.warning("service.recovered", tasks=[change.task.id for change in changes])
+        waiting = (task for task in self._ledger.registry if task.status is Status.WAITING)
+        for task in sorted(waiting, key=lambda task: (task.started_at or 0, task.seq)):
+            if self._catalogue.has(task.module, task.function):
+                self._runner.schedule.enqueue(task.id)
+            else:
+                self._park(task.id, f"{task.module}.{task.function} is no longer offered")
+
+    def _park(self, task_id: str, reason: str) -> None:
+        self._runner.schedule.park(task_id, reason)
+        _log.warning("service.parked", task=task_id, reason=reason)
+
+    async def _upkeep(self) -> None:
+        for beat in itertools.count(1):
+            await asyncio.sleep(1)
+            if beat % _EXPIRY_INTERVAL_S == 0:
+                self._ledger.expire()
+            if self._ledger.refused:
+                await self._ledger.probe()
+
+    async def _snapshots(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.snapshot_interval_s)
+            await self._last_snapshot()
+
+    async def _last_snapshot(self) -> None:
+        if self.broken.done():
+            return
+        try:
+            info = await self._journal.snapshot()
+        except StoreUnavailable as error:
+            _log.error("service.snapshot_failed", reason=str(error))
+        else:
+            _log.info("service.snapshot", path=info.path, tasks=info.tasks, size_bytes=info.size_bytes)
+
+    def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._stack.push_async_callback(_cancel, task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._crashed(error)
+
+    def _crashed(self, error: BaseException) -> None:
+        if isinstance(error, RequestsStopped):
+            if not self.broken.done():
+                self.broken.set_result(error)
+        elif not isinstance(error, StoreBroken):  # which is told by `broken` already
+            _log.error("service.bug", exc_info=error)
+
+
+def _pool_settings(settings: Settings, modules: tuple[str, ...]) -> PoolSettings:
+    return PoolSettings(
+        size=settings.pool_size,
+        modules=modules,
+        stop_grace_s=settings.stop_grace_s,
+        max_result_bytes=settings.max_result_bytes,
+    )
+
+
+async def _first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Wait for whichever is done first, and give the others up."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        await _cancel(task)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,50 @@
+"""The console script: its commands, and how each failure leaves it.
+
+Touches the terminal; a domain error is one sentence and an exit code, never a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import typer
+
+from kazoo_tasks.cli import document, process, snapshot, task, token
+from kazoo_tasks.model.errors import (
+    BusUnavailable,
+    CannotStart,
+    KazooTasksError,
+    RequestsStopped,
+    StoreBroken,
+)
+
+#: By branch of the error tree, most special first; sysexits(3) where it has a word for it.
+_EXIT_CODES: Final[tuple[tuple[type[KazooTasksError], int], ...]] = (
+    (CannotStart, 78),
+    (StoreBroken, 74),
+    (RequestsStopped, 75),
+    (BusUnavailable, 69),
+    (KazooTasksError, 1),
+)
+
+app = typer.Typer(
+    name="kazoo-tasks",
+    help="Runs Python functions as background tasks for a Kazoo-style telecom platform.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for room in (process, snapshot, task, document):
+    room.register(app)
+app.add_typer(token.app, name="token")
+
+
+def main() -> None:
+    """Run the command line, and end with the code of what went wrong."""
+    try:
+        app()
+    except KazooTasksError as error:
+        print(f"kazoo-tasks: {error}", file=sys.stderr)
+        sys.exit(next(code for branch, code in _EXIT_CODES if isinstance(error, branch)))

@@ -1,0 +1,117 @@
+"""The commands for tasks, as `sup tasks_maintenance` has them for Kazoo.
+
+Touches nothing but the bus: the service decides, also for operators. What is printed is JSON, an object a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from kazoo_tasks.assembly.client import connected
+from kazoo_tasks.cli.option import BusUrl, Config, settings_of
+from kazoo_tasks.model.errors import KazooTasksError
+from kazoo_tasks.settings import Settings
+
+Account = Annotated[str, typer.Argument(help="Account id.")]
+TaskId = Annotated[str, typer.Argument(help="Task id.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(functions)
+    app.command("list")(list_tasks)
+    app.command()(add)
+    app.command()(show)
+    app.command()(start)
+    app.command()(stop)
+    app.command()(remove)
+
+
+def functions(config: Config = None, bus: BusUrl = None) -> None:
+    """List what can be run."""
+    catalogue = _reply(settings_of(config, bus), "lookup_req", {})["Help"]
+    for module, entries in sorted(catalogue.items()):
+        for name, entry in sorted(entries.items()):
+            arguments = ", ".join(
+                f"{argument['name']}: {argument['type']}" for argument in entry["arguments"]
+            )
+            print(f"{module}.{name}({arguments})  {entry['description']}")
+
+
+def list_tasks(account: Account, config: Config = None, bus: BusUrl = None) -> None:
+    """List an account's tasks, oldest first."""
+    asyncio.run(_list(settings_of(config, bus), account))
+
+
+def add(  # noqa: PLR0913 - a command's options are its parameters
+    account: Account,
+    module: Annotated[str, typer.Argument(help="Task module.")],
+    function: Annotated[str, typer.Argument(help="Function of the module.")],
+    arguments: Annotated[str, typer.Argument(help="Arguments, as a JSON array.")] = "[]",
+    *,
+    start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
+    config: Config = None,
+    bus: BusUrl = None,
+) -> None:
+    """Add a task."""
+    what = {"Module": module, "Function": function, "Arguments": _array(arguments)}
+    _show(settings_of(config, bus), "add_req", {"Account-ID": account, "Start": start, **what})
+
+
+def show(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
+    """Show a task."""
+    _show(settings_of(config, bus), "read_req", {"Task-ID": task})
+
+
+def start(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
+    """Run a pending task."""
+    _show(settings_of(config, bus), "start_req", {"Task-ID": task})
+
+
+def stop(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
+    """End a waiting or running task."""
+    _show(settings_of(config, bus), "stop_req", {"Task-ID": task})
+
+
+def remove(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
+    """Forget a task that is neither waiting nor running."""
+    _show(settings_of(config, bus), "remove_req", {"Task-ID": task})
+
+
+def _show(settings: Settings, event: str, fields: Mapping[str, object]) -> None:
+    print(json.dumps(_reply(settings, event, fields)["Reply"]))
+
+
+def _reply(settings: Settings, event: str, fields: Mapping[str, object]) -> dict[str, Any]:
+    async def asked() -> dict[str, Any]:
+        async with connected(settings) as ask:
+            return await ask(event, fields)
+
+    return asyncio.run(asked())
+
+
+async def _list(settings: Settings, account: str) -> None:
+    fields: dict[str, object] = {"Account-ID": account}
+    async with connected(settings) as ask:
+        while True:
+            page = await ask("list_req", fields)
+            for task in page["Reply"]:
+                print(json.dumps(task))
+            if "Next-Start-Key" not in page:
+                return
+            fields["Start-Key"] = page["Next-Start-Key"]
+
+
+def _array(text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise KazooTasksError(f"expected the arguments to be a JSON array, got: {error}") from error
+    if not isinstance(value, list):
+        raise KazooTasksError(f"expected the arguments to be a JSON array, got {text}")
+    return value

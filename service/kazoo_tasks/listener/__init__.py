@@ -1,0 +1,1 @@
+"""The AMQP door: messages in, replies and events out."""

@@ -1,0 +1,70 @@
+"""Task events: tells whoever is bound to `tasks.event.#` what became true.
+
+Touches the bus through its port; told by the ledger, after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import Final
+
+import structlog
+
+from kazoo_tasks.model.change import Change
+from kazoo_tasks.model.errors import BusUnavailable
+from kazoo_tasks.ports import Bus, Outgoing
+from kazoo_tasks.wire.reply import EVENTS, Postman
+
+#: Events are a convenience and the registry is the truth, so what piles up while the broker is away is dropped.
+_MAX_WAITING: Final = 100_000
+#: How many are sent before replies get their turn on the event loop again.
+_BATCH: Final = 50
+_log = structlog.get_logger(__name__)
+
+
+class Announcer:
+    """Sends events in the order of the changes, each at most once."""
+
+    def __init__(self, bus: Bus, postman: Postman) -> None:
+        """Send over `bus`, under the name of `postman`."""
+        self._bus = bus
+        self._postman = postman
+        self._waiting: deque[Change] = deque()
+        self._wake = asyncio.Event()
+        #: How many events were not sent.
+        self.dropped = 0
+
+    def announce(self, change: Change) -> None:
+        """Have a change told, soon."""
+        if change.kind not in EVENTS:
+            return
+        if len(self._waiting) == _MAX_WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(change)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._wake.wait()
+            await self.flush()
+            self._wake.clear()
+
+    async def flush(self) -> None:
+        """Send what waits."""
+        while self._waiting:
+            for _ in range(min(_BATCH, len(self._waiting))):
+                await self._send(self._waiting.popleft())
+            await asyncio.sleep(0)
+
+    async def _send(self, change: Change) -> None:
+        routing_key, body = self._postman.event(change.kind, change.task, os.urandom(16).hex())
+        try:
+            await self._bus.send(Outgoing("tasks", routing_key, body))
+        except BusUnavailable:
+            if not self.dropped:
+                _log.warning("announcer.dropping", reason="no connection to the broker")
+            self.dropped += 1

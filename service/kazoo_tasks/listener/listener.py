@@ -1,0 +1,220 @@
+"""Message, verb, reply, ack: the only place where acks are decided.
+
+Touches the bus through its port; asks the desk. Called by the bus, once for each request that arrives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Final
+
+import structlog
+
+from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.desk import Desk, Draft, Order
+from kazoo_tasks.core.errand import Errands
+from kazoo_tasks.core.registry import Query
+from kazoo_tasks.model.errors import (
+    BadRequest,
+    BusUnavailable,
+    Corrupt,
+    Refused,
+    StoreBroken,
+    StoreUnavailable,
+)
+from kazoo_tasks.model.task import Status
+from kazoo_tasks.ports import Bus, Delivery, Outgoing, SnapshotInfo
+from kazoo_tasks.wire import request as wire
+from kazoo_tasks.wire.body import task_text, tasks_text
+from kazoo_tasks.wire.codec import decode_object, encode
+from kazoo_tasks.wire.header import is_address, reply_to
+from kazoo_tasks.wire.page import start_key, start_seq
+from kazoo_tasks.wire.reply import Postman
+
+#: A request that is no valid one is shown to its sender only if it is short.
+_ECHO_BYTES: Final = 16_384
+_PREVIEW_BYTES: Final = 200
+_log = structlog.get_logger(__name__)
+
+_Verb = Callable[[Any], Awaitable[bytes]]
+
+
+class Listener:
+    """Answers requests. A message is acked after its effect is on disk and its reply is sent, and in no other case.
+
+    Reads are answered at once; what may wait goes on as an errand, since the bus may cancel what it calls.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        desk: Desk,
+        postman: Postman,
+        errands: Errands,
+        snapshot: Callable[[], Awaitable[SnapshotInfo]],
+    ) -> None:
+        """Answer over `bus`, under the name of `postman`; `snapshot` is the store's."""
+        self._bus = bus
+        self._desk = desk
+        self._postman = postman
+        self._errands = errands
+        self._snapshot = snapshot
+        self._reads: dict[type[wire.Request], _Verb] = {
+            wire.LookupRequest: self._look_up,
+            wire.ReadRequest: self._read,
+            wire.ListRequest: self._list,
+            wire.CanaryRequest: self._hear,
+        }
+        self._changes: dict[type[wire.Request], _Verb] = {
+            wire.AddRequest: self._add,
+            wire.StartRequest: self._start,
+            wire.StopRequest: self._stop,
+            wire.RemoveRequest: self._remove,
+            wire.SnapshotRequest: self._take_snapshot,
+        }
+        #: How many messages arrived, whatever they were.
+        self.arrived = 0
+        #: How many messages had which end.
+        self.counts: Counter[str] = Counter()
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Deal with one message, whatever it is; never raises."""
+        self.arrived += 1
+        try:
+            message = decode_object(delivery.body, delivery.content_encoding)
+        except Corrupt as error:
+            await self._bury(delivery, error)
+            return
+        try:
+            request = wire.parse_request(message)
+        except BadRequest as error:
+            await self._complain(delivery, message, error)
+            await self._bury(delivery, error)
+        else:
+            await self._take(delivery, request)
+
+    async def _take(self, delivery: Delivery, request: wire.Request) -> None:
+        read = self._reads.get(type(request))
+        if read is not None:
+            await self._answer(delivery, request, read)
+        else:
+            change = self._answer(delivery, request, self._changes[type(request)])
+            self._errands.send(change, f"{request.key} {request.msg_id}")
+
+    async def _answer(self, delivery: Delivery, request: wire.Request, verb: _Verb) -> None:
+        try:
+            await self._reply(request, await self._decided(request, verb))
+            await delivery.ack()
+            self.counts[request.key] += 1
+        except BusUnavailable:
+            # Not acked: it comes again over the next connection, and is recognised if it had an effect.
+            self.counts["unanswered"] += 1
+        except StoreBroken:
+            # Not acked: nobody knows what is on disk. The process ends, and the next one finds out.
+            self.counts["unanswered"] += 1
+        except Exception:  # noqa: BLE001 - logged with its trace
+            # The boundary: a bug in one verb must not stop the consumer, nor come again for ever.
+            _log.exception("listener.bug", request=request.key, msg_id=request.msg_id)
+            self.counts["bug"] += 1
+            await delivery.reject()
+
+    async def _decided(self, request: wire.Request, verb: _Verb) -> bytes:
+        try:
+            return await verb(request)
+        except (Refused, StoreUnavailable) as error:
+            return self._postman.refusal(f"{request.key}_resp", request.msg_id, error)
+
+    async def _reply(self, request: wire.Request, body: bytes) -> None:
+        to = reply_to(request.server_id)
+        if to is not None:
+            await self._bus.send(Outgoing("targeted", to.routing_key, body, to.headers))
+
+    async def _complain(self, delivery: Delivery, message: dict[str, Any], error: BadRequest) -> None:
+        """Tell the sender of what is no valid request, if it can be told."""
+        server_id = message.get("Server-ID")
+        to = reply_to(server_id) if isinstance(server_id, str) and is_address(server_id) else None
+        if to is None:
+            return
+        echo = message if len(delivery.body) <= _ECHO_BYTES else {}
+        body = self._postman.error(message.get("Msg-ID"), echo, error)
+        with suppress(BusUnavailable):  # the message comes again, and so does the complaint
+            await self._bus.send(Outgoing("targeted", to.routing_key, body, to.headers))
+
+    async def _bury(self, delivery: Delivery, error: Corrupt | BadRequest) -> None:
+        self.counts["dead_lettered"] += 1
+        preview = delivery.body[:_PREVIEW_BYTES].decode("utf-8", "backslashreplace")
+        _log.warning(
+            "listener.dead_lettered",
+            reason=str(error),
+            routing_key=delivery.routing_key,
+            size=len(delivery.body),
+            preview=preview,
+        )
+        await delivery.reject()
+
+    # --- reads ---
+
+    async def _look_up(self, request: wire.LookupRequest) -> bytes:
+        return self._postman.help(request.msg_id, self._desk.look_up(request.module, request.function))
+
+    async def _read(self, request: wire.ReadRequest) -> bytes:
+        return self._result(request, task_text(self._desk.read(request.task_id, request.account_id)))
+
+    async def _list(self, request: wire.ListRequest) -> bytes:
+        page = self._desk.list(request.account_id, _query(request))
+        keys = {}
+        if page.tasks:
+            keys["Start-Key"] = start_key(page.tasks[0].seq)
+        if page.next_seq is not None:
+            keys["Next-Start-Key"] = start_key(page.next_seq)
+        return self._result(request, tasks_text(page.tasks), keys)
+
+    async def _hear(self, request: wire.CanaryRequest) -> bytes:
+        return self._result(request, b"true")
+
+    # --- changes ---
+
+    async def _add(self, request: wire.AddRequest) -> bytes:
+        drafts = [Draft(new.module, new.function, new.arguments) for new in request.new_tasks]
+        order = Order(request.account_id, drafts, bulk=request.tasks is not None, start=request.start)
+        return self._result(request, await self._desk.add(_origin(request), order))
+
+    async def _start(self, request: wire.StartRequest) -> bytes:
+        return self._result(
+            request, await self._desk.start(_origin(request), request.task_id, request.account_id)
+        )
+
+    async def _stop(self, request: wire.StopRequest) -> bytes:
+        return self._result(
+            request, await self._desk.stop(_origin(request), request.task_id, request.account_id)
+        )
+
+    async def _remove(self, request: wire.RemoveRequest) -> bytes:
+        return self._result(
+            request, await self._desk.remove(_origin(request), request.task_id, request.account_id)
+        )
+
+    async def _take_snapshot(self, request: wire.SnapshotRequest) -> bytes:
+        return self._result(request, encode(asdict(await self._snapshot())))
+
+    def _result(self, request: wire.Request, value: bytes, more: Mapping[str, object] | None = None) -> bytes:
+        return self._postman.reply(f"{request.key}_resp", request.msg_id, value, more or {})
+
+
+def _origin(request: wire.Request) -> Origin:
+    return Origin(request.owner, request.msg_id, request.digest())
+
+
+def _query(request: wire.ListRequest) -> Query:
+    return Query(
+        page_size=request.page_size,
+        start_seq=start_seq(request.start_key) if request.start_key is not None else 0,
+        status=Status(request.status) if request.status is not None else None,
+        module=request.module,
+        function=request.function,
+        created_from=request.created_from,
+        created_to=request.created_to,
+    )

@@ -1,0 +1,244 @@
+"""Every setting, once: names, defaults, bounds and what they mean.
+
+The only reader of the environment and of the configuration file; the README's table is generated from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+from typing_extensions import override
+
+from kazoo_tasks.model.errors import CannotStart
+
+PREFIX: Final = "KAZOO_TASKS_"
+#: Names the configuration file; the one variable of the prefix that is no setting.
+CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+DEVELOPMENT_ACCOUNT: Final = "1a2b3c4d5e6f708192a3b4c5d6e7f809"
+DEVELOPMENT_TOKEN: Final = "dev-token-dev-token-dev-token-dev"  # noqa: S105 - printed in the README, loopback only
+_SHIPPED: Final = (
+    "kazoo_tasks.modules.timer",
+    "kazoo_tasks.modules.knm_converters",
+    "kazoo_tasks.modules.erlang",
+)
+
+#: Defaults that depend on the machine, in words.
+_MACHINE: Final = {"pool_size": "number of processors", "node": "`kazoo-tasks@` and the host's name"}
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What an operator can choose. The environment wins over the file, the command line over both."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    amqp_url: SecretStr = Field(
+        SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
+        description="The broker; `memory://` for an in-process one (REST only, for a first look).",
+    )
+    data_dir: Path = Field(Path("data"), description="Where the journal and its snapshots are.")
+    modules: Words = Field(
+        _SHIPPED,
+        description="Task modules that may be run, comma-separated; those that installed packages publish under the "
+        "entry-point group `kazoo_tasks.modules` come on top.",
+    )
+    pool_size: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024, description="How many tasks run at once."
+    )
+    http_host: str = Field("127.0.0.1", description="Where the gateway listens.")
+    http_port: int = Field(8000, ge=0, le=65_535, description="The gateway's port; 0 for any free one.")
+    health_host: str = Field("127.0.0.1", description="Where a service without gateway answers `/health/…`.")
+    health_port: int = Field(8001, ge=0, le=65_535, description="Its port; 0 for any free one.")
+    tokens_file: Path | None = Field(
+        None, description="JSON file of tokens, as `kazoo-tasks token new` writes it."
+    )
+    jwt_algorithm: Literal["RS256", "ES256", "HS256"] | None = Field(
+        None, description="Accept JWTs signed by this algorithm and no other."
+    )
+    jwt_key_file: Path | None = Field(None, description="PEM public key or JWKS file, for RS256 and ES256.")
+    jwt_secret: SecretStr | None = Field(None, description="Shared secret of at least 32 bytes, for HS256.")
+    jwt_issuer: str = Field("kazoo", description="The `iss` that a JWT must have.")
+    development: bool = Field(
+        default=False,
+        description=f"Accept the token `{DEVELOPMENT_TOKEN}` for account `{DEVELOPMENT_ACCOUNT}`; only on loopback.",
+    )
+    log_format: Literal["json", "console"] = Field("json", description="How log lines are written to stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
+    )
+    node: str = Field(
+        default_factory=lambda: f"kazoo-tasks@{socket.gethostname()}",
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="The service's name in a Kazoo cluster, `name@host`; keep it stable.",
+    )
+    zone: str = Field("local", min_length=1, description="The Kazoo zone that heartbeats name.")
+    heartbeat_s: float = Field(10.0, gt=0, le=300, description="Seconds between heartbeats on `nodes`.")
+    queue: str = Field(
+        "tasks.requests", min_length=1, max_length=200, description="The request queue's name."
+    )
+    queue_max_length: int = Field(
+        10_000, ge=1, description="Requests that may wait in it; older ones are dead-lettered."
+    )
+    queue_ttl_s: int = Field(60, ge=1, description="Seconds after which a waiting request is dead-lettered.")
+    prefetch: int = Field(256, ge=1, le=65_535, description="Requests that may be worked on at once.")
+    amqp_timeout_s: float = Field(2.0, gt=0, le=60, description="How long the gateway waits for a reply.")
+    dedupe_window_s: int = Field(
+        600, ge=1, description="How long a repeated request is recognised, in seconds."
+    )
+    dedupe_max_mb: int = Field(64, ge=1, description="Replies kept for that, in MiB; the oldest go first.")
+    max_result_bytes: int = Field(
+        65_536, ge=1, le=4_000_000, description="Longest result of a task, as JSON text."
+    )
+    stop_grace_s: float = Field(
+        5.0, ge=0, le=300, description="Between SIGTERM and SIGKILL when a task is stopped."
+    )
+    drain_s: float = Field(
+        10.0, ge=0, le=3600, description="How long running tasks may go on when the service stops."
+    )
+    snapshot_interval_s: int = Field(3600, ge=1, description="Seconds between snapshots.")
+    snapshot_keep: int = Field(24, ge=1, description="Snapshots that are kept at most.")
+    snapshot_keep_days: int = Field(
+        7, ge=1, description="Days for which they are kept; the newest always is."
+    )
+
+    @field_validator("modules", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            tuple(filter(None, (word.strip() for word in value.split(","))))
+            if isinstance(value, str)
+            else value
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """What systemd tells the processes that it starts.
+
+    Attributes:
+        notify_socket: Where it wants to hear how it goes.
+        watchdog_s: How often it wants to hear that the process is alive.
+    """
+
+    notify_socket: str | None = None
+    watchdog_s: float | None = None
+
+
+def load_supervisor() -> Supervisor:
+    """Read what systemd put into the environment, if it did."""
+    watchdog = os.environ.get("WATCHDOG_USEC", "")
+    # The time may be meant for a parent of ours.
+    ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return Supervisor(
+        os.environ.get("NOTIFY_SOCKET"), int(watchdog) / 1e6 if watchdog.isdecimal() and ours else None
+    )
+
+
+def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings: `overrides` (the command line) over the environment over the file over the defaults.
+
+    Raises:
+        CannotStart: A key is unknown, a value is wrong, or the file cannot be read; one sentence says which and where.
+    """
+    _check_environment()
+    file = file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    values = _read(file) if file else {}
+
+    class FromFile(Settings):
+        """The settings, with the file's values below the environment's."""
+
+        @classmethod
+        @override
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            below = InitSettingsSource(settings_cls, init_kwargs=values)
+            return init_settings, env_settings, below
+
+    try:
+        return FromFile(**(overrides or {}))
+    except (ValidationError, SettingsError) as error:
+        raise CannotStart(_sentence(error, file)) from error
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def described_settings() -> Iterator[tuple[str, str, str]]:
+    """Every setting for people: its variable, its default as Markdown, and what it means."""
+    for name, field in Settings.model_fields.items():
+        yield variable(name), _MACHINE.get(name) or _shown(field.default), field.description or ""
+
+
+def _shown(default: object) -> str:
+    match default:
+        case None:
+            return "none"
+        case bool():
+            return f"`{str(default).lower()}`"
+        case tuple():
+            return ", ".join(f"`{word}`" for word in default)
+        case SecretStr():
+            return f"`{default.get_secret_value()}`"
+        case _:
+            return f"`{default}`"
+
+
+def _check_environment() -> None:
+    known = {variable(name) for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            raise CannotStart(f"unknown setting {name} in the environment{_suggestion(name, known)}")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise CannotStart(f"cannot read the settings in {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CannotStart(f"expected {file} to be TOML, got: {error}") from error
+    for name in values:
+        if name not in Settings.model_fields:
+            raise CannotStart(f"unknown setting {name!r} in {file}{_suggestion(name, Settings.model_fields)}")
+    return values
+
+
+def _suggestion(name: str, known: Mapping[str, Any] | set[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _sentence(error: ValidationError | SettingsError, file: Path | None) -> str:
+    """All that is wrong, each setting by the name of its variable."""
+    if isinstance(error, SettingsError):
+        return f"wrong settings: {error}"
+    found = (f"{variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors() if item["loc"])
+    where = f" (environment, or {file})" if file else ""
+    return f"wrong settings{where}: {'; '.join(found)}"

@@ -1,0 +1,75 @@
+"""A whole service on an in-process bus, seen by a crossbar that keeps its mail.
+
+Touches the event loop only; used by the tests of the listener and of the caller.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from kazoo_tasks.bus.memory import MemoryBroker, MemoryBus
+from kazoo_tasks.listener.announcer import Announcer
+from kazoo_tasks.listener.listener import Listener
+from kazoo_tasks.ports import Incoming, Outgoing, Subscription
+from kazoo_tasks.wire.codec import decode_object, encode
+from kazoo_tasks.wire.header import Sender
+from kazoo_tasks.wire.reply import Postman
+from support.build import a_message
+from support.core import Office, turn
+
+SENDER = Sender("kazoo-tasks@test.host", "0.0.0")
+
+
+class Crossbar:
+    """Sends requests and waits for their replies."""
+
+    def __init__(self, broker: MemoryBroker, office: Office) -> None:
+        """Talk through this broker to this office."""
+        self.broker = broker
+        self.office = office
+        self.bus = MemoryBus(broker)
+        self.service_bus = MemoryBus(broker)
+        postman = Postman(SENDER)
+        self.announcer = Announcer(self.service_bus, postman)
+        self.listener = Listener(
+            self.service_bus, office.desk, postman, office.errands, office.journal.snapshot
+        )
+        self.mail: list[dict[str, Any]] = []
+        self._inbox: Subscription | None = None
+        self._ids = itertools.count()
+
+    async def open(self) -> Crossbar:
+        """Connect both sides."""
+        await self.bus.open()
+        await self.service_bus.open()
+        self._inbox = await self.bus.subscribe("targeted", None, self._take)
+        await self.service_bus.consume_requests(self.listener.handle)
+        return self
+
+    @property
+    def address(self) -> str:
+        """Its `Server-ID`."""
+        assert self._inbox
+        assert self._inbox.address
+        return self._inbox.address
+
+    async def post(self, body: bytes, key: str = "tasks.x") -> None:
+        """Publish bytes as they are."""
+        await self.bus.send(Outgoing("tasks", key, body))
+
+    async def ask(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Send a request and give back the reply."""
+        fields = {"Server_ID": self.address, "Msg_ID": f"m{next(self._ids)}", **fields}
+        seen = len(self.mail)
+        await self.post(encode(a_message(event, **fields)), f"tasks.{event.removesuffix('_req')}")
+        await turn(lambda: len(self.mail) > seen)
+        return self.mail[-1]
+
+    def _take(self, incoming: Incoming) -> None:
+        self.mail.append(decode_object(incoming.body))
+
+
+async def a_crossbar() -> Crossbar:
+    """One that is connected to a service with two slots."""
+    return await Crossbar(MemoryBroker(), await Office().open()).open()

@@ -1,0 +1,56 @@
+"""The watchdog: a proof that requests arrive, and what is done without one."""
+
+import asyncio
+
+import pytest
+from support.post import SENDER, Crossbar, a_crossbar
+
+from kazoo_tasks.listener.watchdog import Watch, Watchdog
+from kazoo_tasks.model.errors import RequestsStopped
+from kazoo_tasks.wire.reply import Postman
+
+#: So short that nothing is waited for in vain.
+QUICK = Watch(interval_s=0.001, patience_s=0.005, strikes=3)
+
+
+@pytest.fixture
+async def crossbar() -> Crossbar:
+    """A client of a service."""
+    return await a_crossbar()
+
+
+def a_watchdog(crossbar: Crossbar) -> Watchdog:
+    """One that watches the service's bus."""
+    return Watchdog(crossbar.service_bus, Postman(SENDER), lambda: crossbar.listener.arrived, QUICK)
+
+
+async def test_a_canary_that_arrives_is_a_proof(crossbar: Crossbar) -> None:
+    """And is settled like any request."""
+    watching = asyncio.ensure_future(a_watchdog(crossbar).run())
+    async with asyncio.timeout(5):
+        while crossbar.listener.counts["canary"] < QUICK.strikes + 1:
+            await asyncio.sleep(0)
+    watching.cancel()
+
+    assert not crossbar.broker.dead_letters
+
+
+async def test_after_so_many_strikes_the_process_must_end(crossbar: Crossbar) -> None:
+    """Each but the last has the connection made anew."""
+    await crossbar.service_bus.stop_consuming()
+    losses: list[None] = []
+    crossbar.service_bus.on_disconnect(lambda: losses.append(None))
+
+    with pytest.raises(RequestsStopped, match="3 times in a row"):
+        await asyncio.wait_for(a_watchdog(crossbar).run(), 5)
+    assert len(losses) == QUICK.strikes - 1
+
+
+async def test_without_a_connection_there_is_nothing_to_prove(crossbar: Crossbar) -> None:
+    """The bus is at it already."""
+    await crossbar.service_bus.close()
+    watchdog = a_watchdog(crossbar)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watchdog.run(), 20 * QUICK.patience_s)
+
+    assert watchdog.strikes == 0
