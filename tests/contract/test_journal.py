@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ class Home:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
+    """An open journal of each kind, closed afterwards."""
     memory = MemoryJournal()
     journal_of: dict[str, Callable[[], Journal]] = {
         "memory": lambda: memory,
@@ -57,10 +59,12 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 def added(*tasks: Task) -> list[Change]:
+    """Changes that add these tasks."""
     return [Change(Kind.ADDED, task) for task in tasks]
 
 
 def an_answer(msg_id: str = "m", at: int = NOW, reply: bytes = b'"ok"') -> Remembered:
+    """The answer to a request of one owner."""
     return Remembered("owner", msg_id, b"digest", reply, at)
 
 
@@ -71,12 +75,23 @@ async def test_a_new_journal_is_empty(home: Home) -> None:
 
 
 async def test_every_start_has_a_higher_epoch(home: Home) -> None:
+    """Counted from the start before, over closing and opening."""
     assert [(await home.reopen()).epoch for _ in range(3)] == [2, 3, 4]
 
 
 async def test_a_committed_task_is_loaded_as_it_was(home: Home) -> None:
     """Every field comes back, and with its type."""
-    task = Task(7, "a" * 30, "b" * 32, "m", "f", b"[1]", 1, 2, 3, 4, 5, True, "ä\0", b"\xff", b"{}")
+    task = a_task(
+        7,
+        started_at=2,
+        ended_at=3,
+        attempt=4,
+        epoch=5,
+        stop_asked=True,
+        error="ä\0",
+        result=b"\xff",
+        progress=b"{}",
+    )
     await home.journal.commit(added(task))
     (loaded,) = await home.tasks()
     assert loaded == task
@@ -118,10 +133,10 @@ async def test_changes_of_one_commit_happen_in_order(home: Home) -> None:
 async def test_commits_keep_the_order_of_the_calls(home: Home) -> None:
     """Futures are done in the order of the calls, and the last state wins."""
     done: list[int] = []
-    home.journal.commit(added(a_task()))
+    await home.journal.commit(added(a_task()))
     for at in range(100):
-        commit = home.journal.commit([Change(Kind.STARTED, a_task(started_at=at))])
-        asyncio.ensure_future(commit).add_done_callback(lambda _, at=at: done.append(at))
+        commit = asyncio.ensure_future(home.journal.commit([Change(Kind.STARTED, a_task(started_at=at))]))
+        commit.add_done_callback(partial(lambda at, _: done.append(at), at))
     await home.journal.commit([])
     assert done == list(range(100))
     assert [task.started_at for task in await home.tasks()] == [99]
@@ -172,7 +187,7 @@ async def test_many_old_answers_are_forgotten_with_some_later_commits(home: Home
 
 async def test_a_commit_need_not_be_awaited(home: Home) -> None:
     """It takes effect from the call; close waits for it."""
-    home.journal.commit(added(a_task()))
+    _ = home.journal.commit(added(a_task()))
     assert len(await home.tasks()) == 1
 
 
@@ -190,6 +205,7 @@ async def test_a_commit_is_not_done_at_once(home: Home) -> None:
 
 
 async def test_a_snapshot_counts_the_tasks(home: Home) -> None:
+    """Those that are there, not those that ever were."""
     await home.journal.commit(added(a_task(1), a_task(2), a_task(3)))
     await home.journal.commit([Change(Kind.REMOVED, a_task(2))])
     assert (await home.journal.snapshot()).tasks == 2

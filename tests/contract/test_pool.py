@@ -13,6 +13,7 @@ from support.pool import Bench, a_pool, failed, written
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
+    """Give a started pool."""
     async with a_pool() as started:
         yield started
 

@@ -14,6 +14,7 @@ from support.pool import Bench, a_pool, failed
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
+    """Give a started pool."""
     async with a_pool() as started:
         yield started
 
@@ -22,8 +23,20 @@ async def test_a_child_carries_nothing_of_the_service(bench: Bench) -> None:
     """Only the authors' API, the child's own modules and the task modules are imported."""
     imported = await bench.result("modules")
     assert isinstance(imported, list)
-    tops = {"aio_pika", "aiormq", "aiohttp", "pydantic", "orjson", "structlog", "asyncio", "sqlite3", "pytest"}
-    rooms = {f"kazoo_tasks.{room}" for room in ("bus", "store", "gateway", "wire", "core", "model", "ports", "cli")}
+    tops = {
+        "aio_pika",
+        "aiormq",
+        "aiohttp",
+        "pydantic",
+        "orjson",
+        "structlog",
+        "asyncio",
+        "sqlite3",
+        "pytest",
+    }
+    rooms = {
+        f"kazoo_tasks.{room}" for room in ("bus", "store", "gateway", "wire", "core", "model", "ports", "cli")
+    }
     assert {name for name in imported if name.split(".")[0] in tops} == set()
     assert {name for name in imported if ".".join(name.split(".")[:2]) in rooms} == set()
     assert "kazoo_tasks.pool.child" in imported
@@ -61,8 +74,12 @@ async def test_a_result_over_the_cap_is_an_error(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("kind", "word"),
     [
-        ("bytes", "TypeError"), ("nan", "ValueError"), ("surrogate", "UnicodeEncodeError"),
-        ("deep", "RecursionError"), ("set", "TypeError"), ("object", "TypeError"),
+        ("bytes", "TypeError"),
+        ("nan", "ValueError"),
+        ("surrogate", "UnicodeEncodeError"),
+        ("deep", "RecursionError"),
+        ("set", "TypeError"),
+        ("object", "TypeError"),
     ],
 )
 async def test_a_result_that_is_no_json_is_an_error(bench: Bench, kind: str, word: str) -> None:
@@ -86,16 +103,23 @@ async def test_large_arguments_pass(bench: Bench) -> None:
 async def test_unknown_functions_are_told(bench: Bench) -> None:
     """A name is looked up among what was offered, never imported."""
     failure = await bench.failure("not_offered")
-    wanted = "expected tasks_for_pool.not_offered to be a function that a task module offers, got no such function"
+    wanted = (
+        "expected tasks_for_pool.not_offered to be a function that a task module offers, got no such function"
+    )
     assert (failure.failure, failure.reason) == (Failure.ERROR, wanted)
 
 
 async def test_an_exception_that_cannot_be_shown_is_told(bench: Bench) -> None:
     """A repr that raises takes nothing along."""
-    assert (await bench.failure("fail_unspeakably")).reason == "UnspeakableError, whose repr raised RuntimeError"
+    assert (
+        await bench.failure("fail_unspeakably")
+    ).reason == "UnspeakableError, whose repr raised RuntimeError"
 
 
-@pytest.mark.parametrize("text", ["garbage", "\0\0\0\0\x02", "\x7f\0\0\0\x04", "\0\0\0\x08\x06task-1\nx", "\0\0\0\x09\x05task-1\n{}"])
+@pytest.mark.parametrize(
+    "text",
+    ["garbage", "\0\0\0\0\x02", "\x7f\0\0\0\x04", "\0\0\0\x08\x06task-1\nx", "\0\0\0\x09\x05task-1\n{}"],
+)
 async def test_garbage_on_the_connection_hurts_only_its_writer(bench: Bench, text: str) -> None:
     """An unknown kind, a second READY, a frame over the cap and a false report all end the child and its run."""
     failure = await bench.failure("write_garbage", text)

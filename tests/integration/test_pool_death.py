@@ -6,17 +6,18 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from kazoo_tasks.model.outcome import Failed, Failure, Succeeded
-from support.pool import Bench, a_pool, await_death, descendants, failed, written
+from support.pool import Bench, a_pool, await_death, descendants, failed, until, written
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
+    """Give a started pool."""
     async with a_pool() as started:
         yield started
 
@@ -83,7 +84,7 @@ async def test_a_waiting_assignment_can_be_stopped() -> None:
         os.kill(pid, signal.SIGSTOP)
         task_id = await bench.begin("add", 1, 2)
         os.kill(pid, signal.SIGKILL)
-        await _until(lambda: not bench.pool.pids)
+        await until(lambda: not bench.pool.pids)
         bench.pool.stop(task_id)
         assert failed(await bench.outcome(task_id)).reason == "stopped on request, before it began"
         await bench.whole()
@@ -141,7 +142,9 @@ async def test_children_killed_at_random_take_only_their_own_runs() -> None:
     assert 0 < len(dead) <= len(killed)
     assert {failure.reason for failure in dead.values()} == {"signal 9 (SIGKILL)"}
     assert {int(failure.worker.split(".")[1]) for failure in dead.values()} <= set(killed)
-    right = {task_id: Succeeded(str(number).encode()) for task_id, number in sums.items() if task_id not in dead}
+    right = {
+        task_id: Succeeded(str(number).encode()) for task_id, number in sums.items() if task_id not in dead
+    }
     assert right == {task_id: outcomes[task_id] for task_id in right}
     assert all(len(told) == 1 for told in bench.outcomes.values())
 
@@ -165,7 +168,7 @@ async def test_idle_children_of_a_killed_fork_server_are_replaced(bench: Bench) 
     """No child stays whose end nobody could tell."""
     before = set(bench.pool.pids.values())
     os.kill(_fork_server(), signal.SIGKILL)
-    await _until(lambda: not before & set(bench.pool.pids.values()))
+    await until(lambda: not before & set(bench.pool.pids.values()))
     await bench.whole()
     assert (await bench.failure("leave_at_once", 7)).reason == "exit code 7"
 
@@ -184,12 +187,6 @@ async def _stopped(bench: Bench, function: str, folder: Path) -> str:
 def _fork_server() -> int:
     (pid,) = [pid for pid, command in descendants(os.getpid()).items() if "forkserver" in command]
     return pid
-
-
-async def _until(fact: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not fact():
-            await asyncio.sleep(0)
 
 
 async def _kill_at_random(bench: Bench, chance: random.Random, killed: list[int]) -> None:

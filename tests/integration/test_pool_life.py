@@ -19,7 +19,17 @@ import uvloop
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.outcome import Failure
 from kazoo_tasks.pool.supervisor import ProcessPool
-from support.pool import MODULE, SETTINGS, Bench, a_pool, await_death, descendants, failed
+from support.pool import (
+    MODULE,
+    SETTINGS,
+    Bench,
+    a_pool,
+    await_death,
+    descendants,
+    failed,
+    open_descriptors,
+    until,
+)
 
 _TESTS = Path(__file__).parents[1]
 _PATHS = os.pathsep.join([str(_TESTS), str(_TESTS.parent / "service")])
@@ -40,7 +50,7 @@ async def test_a_closed_pool_leaves_no_process(tmp_path: Path) -> None:
 
 async def test_starting_and_closing_may_be_hammered() -> None:
     """Every pool is whole after its start, and closing during the start is no problem."""
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = open_descriptors()
     for _ in range(3):
         async with a_pool() as bench:
             assert await bench.result("add", 1, 2) == 3
@@ -50,10 +60,11 @@ async def test_starting_and_closing_may_be_hammered() -> None:
         with pytest.raises(asyncio.CancelledError):
             await starting
     await ProcessPool(SETTINGS).close()
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert open_descriptors() == open_before
 
 
 async def bench_start() -> None:
+    """Start a pool and forget it."""
     bench = Bench(SETTINGS)
     await bench.pool.start(bench)
 
@@ -62,11 +73,11 @@ async def test_many_deaths_leave_no_descriptor() -> None:
     """A child's descriptors go with it."""
     async with a_pool(max_restarts=1000) as bench:
         await bench.whole()
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         for _ in range(20):
             await bench.failure("leave_at_once", 1)
         await bench.whole()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_descriptors() == before
 
 
 def test_the_pool_runs_on_uvloop() -> None:
@@ -101,9 +112,9 @@ async def test_a_module_that_cannot_be_imported_ends_the_start(
     assert _pool_processes() == []
 
 
-async def test_a_module_that_ends_the_process_ends_the_start(deadly: Path) -> None:
+async def test_a_module_that_ends_the_process_ends_the_start(deadly: Callable[[], None]) -> None:
     """A child that dies before it is ready says how."""
-    deadly.touch()
+    deadly()
     with pytest.raises(CannotStart, match=r"child \d ended before it was ready: exit code 3"):
         await ProcessPool(replace(SETTINGS, modules=(_DEADLY,))).start(Bench(SETTINGS))
     assert _pool_processes() == []
@@ -111,27 +122,29 @@ async def test_a_module_that_ends_the_process_ends_the_start(deadly: Path) -> No
 
 async def test_a_start_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The time is bounded even if the fork server itself hangs."""
-    (tmp_path / "endless_for_pool.py").write_text("import time; time.sleep(600)", encoding="utf-8")
+    _write_endless_module(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), _PATHS]))
     with pytest.raises(CannotStart, match=r"ready within 0\.5 s"):
-        await ProcessPool(replace(SETTINGS, modules=("endless_for_pool",), start_timeout_s=0.5)).start(Bench(SETTINGS))
+        await ProcessPool(replace(SETTINGS, modules=("endless_for_pool",), start_timeout_s=0.5)).start(
+            Bench(SETTINGS)
+        )
     assert _pool_processes() == []
 
 
-async def test_a_slot_rests_when_its_children_keep_dying(deadly: Path) -> None:
+async def test_a_slot_rests_when_its_children_keep_dying(deadly: Callable[[], None]) -> None:
     """Beyond the limit there is no spinning, it is counted as resting, and the other slot works on."""
     async with a_pool(modules=(MODULE, _DEADLY), max_restarts=3) as bench:
-        deadly.touch()
+        deadly()
         os.kill(next(iter(bench.pool.pids.values())), signal.SIGKILL)
-        await _until(lambda: bench.pool.resting_slots == 1)
+        await until(lambda: bench.pool.resting_slots == 1)
         assert (bench.pool.idle_slots, len(bench.pool.pids)) == (1, 1)
         assert await bench.result("add", 1, 2) == 3
 
 
-async def test_an_assignment_does_not_wait_for_a_resting_slot(deadly: Path) -> None:
+async def test_an_assignment_does_not_wait_for_a_resting_slot(deadly: Callable[[], None]) -> None:
     """It ends as killed, by nobody's child, when there will be no child for long."""
     async with a_pool(size=1, modules=(MODULE, _DEADLY), max_restarts=1) as bench:
-        deadly.touch()
+        deadly()
         (pid,) = bench.pool.pids.values()
         os.kill(pid, signal.SIGSTOP)
         task_id = await bench.begin("nothing")
@@ -142,7 +155,9 @@ async def test_an_assignment_does_not_wait_for_a_resting_slot(deadly: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "functions", [[], ["wait", "ignore_sigterm"], ["hold_the_interpreter", "beget"]], ids=["idle", "busy", "in C"]
+    "functions",
+    [[], ["wait", "ignore_sigterm"], ["hold_the_interpreter", "beget"]],
+    ids=["idle", "busy", "in C"],
 )
 def test_nothing_outlives_a_killed_service(functions: list[str], tmp_path: Path) -> None:
     """SIGKILL of the service: within a second children, grandchildren, fork server and tracker are gone."""
@@ -163,11 +178,11 @@ def test_children_do_not_import_the_main_module(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the file that makes the deadly module deadly."""
+def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Give what makes the deadly module deadly."""
     path = tmp_path / "deadly"
     monkeypatch.setenv("POOL_TEST_DEADLY", str(path))
-    return path
+    return path.touch
 
 
 def _service(folder: Path, functions: list[str]) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
@@ -180,11 +195,13 @@ def _service(folder: Path, functions: list[str]) -> tuple[subprocess.Popen[bytes
     return service, json.loads(service.stdout.readline())
 
 
+def _write_endless_module(folder: Path) -> None:
+    (folder / "endless_for_pool.py").write_text("import time; time.sleep(600)", encoding="utf-8")
+
+
 def _pool_processes() -> list[str]:
-    return [command for command in descendants(os.getpid()).values() if "forkserver" in command or "kazoo" in command]
-
-
-async def _until(fact: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not fact():
-            await asyncio.sleep(0)
+    return [
+        command
+        for command in descendants(os.getpid()).values()
+        if "forkserver" in command or "kazoo" in command
+    ]

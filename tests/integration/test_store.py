@@ -23,6 +23,7 @@ from support.core import HandClock
 
 
 def a_journal(data_dir: Path) -> SqliteJournal:
+    """A journal in this directory, not yet loaded."""
     return SqliteJournal(data_dir, HandClock())
 
 
@@ -36,11 +37,13 @@ async def filled(data_dir: Path, tasks: int = 3) -> Path:
 
 
 def execute(path: Path, sql: str) -> None:
+    """Run one statement on a closed journal's file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(sql)
 
 
 async def refusal(data_dir: Path) -> str:
+    """What a start on this directory says when it refuses."""
     with pytest.raises(CannotStart) as caught:
         await a_journal(data_dir).load()
     return str(caught.value)
@@ -78,6 +81,7 @@ async def test_a_second_instance_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """There is no way back; the message names both versions."""
     execute(await filled(tmp_path), f"PRAGMA user_version = {SCHEMA + 1}")
     assert f"to be at most version {SCHEMA}, got {SCHEMA + 1}: a newer release wrote it" in await refusal(
         tmp_path
@@ -94,6 +98,7 @@ async def test_another_programs_file_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    """With the damage named, and that there is no snapshot to go back to."""
     (tmp_path / "journal.sqlite3").write_text("a diary, and nothing else\n" * 100)
     assert "is damaged (file is not a database); there is no good snapshot" in await refusal(tmp_path)
 
@@ -173,6 +178,7 @@ async def test_a_failed_commit_breaks_the_journal_and_the_stop_is_not_clean(tmp_
 
 
 async def test_a_cancelled_load_lets_go_of_the_directory(tmp_path: Path) -> None:
+    """As soon as the thread has noticed, another start may take it."""
     loading = asyncio.ensure_future(a_journal(tmp_path).load())
     await asyncio.sleep(0)
     loading.cancel()
@@ -204,6 +210,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_read_only_directory_is_refused(read_only: Path) -> None:
+    """With the system's reason."""
     assert f"the data directory {read_only} cannot be used: " in await refusal(read_only)
 
 

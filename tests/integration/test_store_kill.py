@@ -25,6 +25,7 @@ TESTS = Path(__file__).parents[1]
 
 
 async def commit_for_ever(data_dir: Path) -> None:
+    """Load, then write and take snapshots until somebody kills us."""
     journal = SqliteJournal(data_dir, HandClock())
     seqs = count((await journal.load()).next_seq)
     await asyncio.gather(*(_write(journal, seqs) for _ in range(WRITERS)), _take_snapshots(journal))
@@ -34,7 +35,8 @@ async def _write(journal: SqliteJournal, seqs: count[int]) -> None:
     for seq in seqs:
         answer = Remembered("owner", str(seq), b"digest", b"reply", NOW)
         await journal.commit([Change(Kind.ADDED, a_task(seq))], [answer])
-        print(seq, flush=True)
+        sys.stdout.write(f"{seq}\n")
+        sys.stdout.flush()
 
 
 async def _take_snapshots(journal: SqliteJournal) -> None:

@@ -24,6 +24,7 @@ TASKS = 20_000
 
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
+    """An open journal that keeps three snapshots."""
     journal = SqliteJournal(tmp_path / "data", HandClock(), Keep(count=3))
     await journal.load()
     yield journal
@@ -31,6 +32,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
 
 
 async def add(journal: SqliteJournal, *seqs: int) -> None:
+    """Commit new tasks with these seqs."""
     await journal.commit([Change(Kind.ADDED, a_task(seq)) for seq in seqs])
 
 
@@ -46,9 +48,13 @@ async def test_a_snapshot_is_one_private_file(journal: SqliteJournal, tmp_path: 
     """Complete without a write-ahead log, with nothing left beside it."""
     await add(journal, 1, 2)
     info = await journal.snapshot()
-    assert [path.name for path in (tmp_path / "data" / "snapshots").iterdir()] == [Path(info.path).name]
-    assert Path(info.path).stat().st_mode & 0o777 == 0o600
     assert verify(Path(info.path)) == info
+    assert modes(tmp_path / "data" / "snapshots") == {Path(info.path).name: 0o600}
+
+
+def modes(directory: Path) -> dict[str, int]:
+    """The files of a directory and who may do what with them."""
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
 
 
 async def test_old_snapshots_go(journal: SqliteJournal, tmp_path: Path) -> None:
@@ -60,6 +66,7 @@ async def test_old_snapshots_go(journal: SqliteJournal, tmp_path: Path) -> None:
 
 
 async def test_two_snapshots_at_once_are_two(journal: SqliteJournal, tmp_path: Path) -> None:
+    """They take turns; both are finished."""
     await asyncio.gather(journal.snapshot(), journal.snapshot())
     assert len(list_snapshots(tmp_path / "data")) == 2
 
@@ -105,6 +112,7 @@ class Load:
 
 
 def large(seq: int, attempt: int = 0) -> Task:
+    """A task that fills half a page."""
     return a_task(seq, attempt=attempt, arguments=b"x" * 2000)
 
 
@@ -149,6 +157,7 @@ async def test_a_restore_goes_back_with_a_higher_epoch(journal: SqliteJournal, t
 
 
 async def test_a_restore_into_a_new_directory_keeps_the_epoch(journal: SqliteJournal, tmp_path: Path) -> None:
+    """The next start counts on from the snapshot's."""
     await add(journal, 1)
     info = await journal.snapshot()
     restore(Path(info.path), tmp_path / "new")
@@ -156,6 +165,7 @@ async def test_a_restore_into_a_new_directory_keeps_the_epoch(journal: SqliteJou
 
 
 async def test_a_restore_is_refused_while_a_service_runs(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Whatever force is used."""
     info = await journal.snapshot()
     with pytest.raises(DirectoryInUse, match="in use by another instance"):
         restore(Path(info.path), tmp_path / "data", force=True)
@@ -166,7 +176,7 @@ async def test_a_restore_over_a_journal_needs_force(journal: SqliteJournal, tmp_
     info = await journal.snapshot()
     await add(journal, 1)
     await journal.close()
-    with pytest.raises(CannotStart, match="there is a journal in .*data already; --force replaces it"):
+    with pytest.raises(CannotStart, match=r"there is a journal in .*data already; --force replaces it"):
         restore(Path(info.path), tmp_path / "data")
     assert [task.seq for task in (await seen(tmp_path / "data"))[1]] == [1]
 
@@ -177,12 +187,13 @@ async def test_a_damaged_snapshot_is_refused(journal: SqliteJournal, tmp_path: P
     info = await journal.snapshot()
     await journal.close()
     os.truncate(info.path, size)
-    with pytest.raises(CannotStart, match="is damaged|to be a journal of kazoo-tasks"):
+    with pytest.raises(CannotStart, match=r"is damaged|to be a journal of kazoo-tasks"):
         restore(Path(info.path), tmp_path / "data", force=True)
     assert (await seen(tmp_path / "data"))[1] == []
 
 
 async def test_a_snapshot_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """In a sentence."""
     with pytest.raises(CannotStart, match="to be a snapshot, got no file there"):
         restore(tmp_path / "none.sqlite3", tmp_path / "data")
 
@@ -223,6 +234,7 @@ async def test_a_restore_that_fails_leaves_the_old_journal(journal: SqliteJourna
 
 
 async def test_the_date_in_the_name_is_the_clocks(journal: SqliteJournal, tmp_path: Path) -> None:
+    """The journal asks the clock it was given."""
     await journal.snapshot()
     (snapshot,) = list_snapshots(tmp_path / "data")
     assert snapshot.taken_at.year == 2016

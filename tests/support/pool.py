@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
@@ -93,6 +93,7 @@ class Bench:
 
 
 def failed(outcome: Outcome) -> Failed:
+    """Expect a failure."""
     assert isinstance(outcome, Failed), outcome
     return outcome
 
@@ -108,12 +109,26 @@ async def a_pool(**changes: object) -> AsyncIterator[Bench]:
         await bench.pool.close()
 
 
+async def until(fact: Callable[[], bool]) -> None:
+    """Wait until something is so that nobody tells of."""
+    async with asyncio.timeout(10):
+        while not fact():  # noqa: ASYNC110 - processes and files set no asyncio.Event
+            await asyncio.sleep(0)
+
+
 async def written(path: Path) -> int:
     """Wait until a task has written a process id into a file."""
-    async with asyncio.timeout(10):
-        while not path.exists() or not path.read_text(encoding="ascii"):
-            await asyncio.sleep(0)
-    return int(path.read_text(encoding="ascii"))
+    await until(lambda: bool(_content(path)))
+    return int(_content(path))
+
+
+def _content(path: Path) -> str:
+    return path.read_text(encoding="ascii") if path.exists() else ""
+
+
+def open_descriptors() -> int:
+    """Count this process's descriptors."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def descendants(pid: int) -> dict[int, str]:

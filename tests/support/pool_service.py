@@ -18,7 +18,7 @@ from support.pool import MODULE, a_pool, descendants, written
 
 async def main(folder: Path, functions: list[str]) -> None:
     """Run the functions, each with a file to write into, and wait to be killed."""
-    assert aiohttp
+    assert aiohttp.__name__ in sys.modules
     async with a_pool(size=len(functions) + 1, modules=(MODULE,)) as bench:
         for number, function in enumerate(functions):
             await bench.begin(function, str(folder / str(number)))

@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+from typing_extensions import override
+
 from kazoo_tasks import report_progress, task
 
 _LONG_S = 600
@@ -53,6 +55,7 @@ def fail_unspeakably() -> None:
     """Raise what cannot even be shown."""
 
     class UnspeakableError(Exception):
+        @override
         def __repr__(self) -> str:
             raise RuntimeError
 
@@ -198,15 +201,20 @@ def not_json(kind: str) -> object:
     for _ in range(100_000):
         deep = [deep]
     return {
-        "bytes": b"x", "nan": float("nan"), "surrogate": "\udc80", "deep": deep, "set": {1}, "object": object(),
+        "bytes": b"x",
+        "nan": float("nan"),
+        "surrogate": "\udc80",
+        "deep": deep,
+        "set": {1},
+        "object": object(),
     }[kind]
 
 
 def _connection() -> int:
     """Find the child's end of its connection: the only connected socket it has."""
-    for name in os.listdir("/proc/self/fd"):
-        if Path(f"/proc/self/fd/{name}").is_socket():
-            return int(name)
+    for path in Path("/proc/self/fd").iterdir():
+        if path.is_socket():
+            return int(path.name)
     raise LookupError
 
 
@@ -291,16 +299,12 @@ def surroundings() -> dict[str, object]:
         "oom": Path("/proc/self/oom_score_adj").read_text(encoding="ascii").strip(),
         "sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
         "sigterm": signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
-        "fds": sorted(os.readlink(f"/proc/self/fd/{name}").split(":")[0] for name in _fds()),
-        "stdin": os.readlink("/proc/self/fd/0"),
+        "fds": sorted(
+            path.readlink().name.split(":")[0] for path in Path("/proc/self/fd").iterdir() if path.exists()
+        ),
+        "stdin": str(Path("/proc/self/fd/0").readlink()),
     }
-
-
-def _fds() -> list[str]:
-    return [name for name in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{name}").exists()]
 
 
 def not_offered() -> None:
     """Exist, and be no task."""
-
-

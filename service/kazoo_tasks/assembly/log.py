@@ -7,44 +7,62 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import structlog
 from structlog.typing import Processor
 
 from kazoo_tasks.settings import Settings
+from kazoo_tasks.wire.codec import log_line
+
+#: Each frame and each retry is an event to these; ours say what matters.
+_NOISY: Final = ("aio_pika", "aiormq", "aiohttp.access")
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Write our events and the libraries' own log records in one form."""
+    """Write our events, and what the libraries say, in one form."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    is_json = settings.log_format == "json"
+    # Ours do not pass through the standard library, which would cost as much as the rest of a short request.
+    structlog.configure(
+        processors=[*shared, *_rendering(is_json=is_json)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_factory(is_json=is_json),
+        cache_logger_on_first_use=True,
+    )
+    _hear_libraries(level, shared)
+
+
+def _rendering(*, is_json: bool) -> list[Processor]:
+    if is_json:
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(log_line)]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+
+
+def _factory(*, is_json: bool) -> structlog.BytesLoggerFactory | structlog.WriteLoggerFactory:
+    if is_json:
+        return structlog.BytesLoggerFactory(sys.stderr.buffer)
+    return structlog.WriteLoggerFactory(sys.stderr)
+
+
+def _hear_libraries(level: int, shared: list[Processor]) -> None:
     handler = logging.StreamHandler(sys.stderr)
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    plain: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_text)]
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings))
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove, *plain])
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
-    # Each frame and each retry of the library is a line at debug level; ours say what matters.
-    for noisy in ("aio_pika", "aiormq", "asyncio", "aiohttp.access"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy.startswith("aio") else logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
+    root.setLevel(max(level, logging.WARNING))
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _rendering(settings: Settings) -> list[Processor]:
-    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    if settings.log_format == "console":
-        return [remove, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    return [remove, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+def _text(event: dict[str, object], **_: object) -> str:
+    return log_line(event).decode()

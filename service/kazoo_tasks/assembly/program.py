@@ -25,6 +25,7 @@ from kazoo_tasks.assembly.health import Check, Checkup, gateway_checks
 from kazoo_tasks.assembly.service import Doors, Service
 from kazoo_tasks.assembly.systemd import Notifier
 from kazoo_tasks.bus.caller import BusCaller
+from kazoo_tasks.gateway.identity import Authenticator
 from kazoo_tasks.gateway.server import Gateway, HealthDoor
 from kazoo_tasks.model.errors import CannotStart, KazooTasksError
 from kazoo_tasks.ports import Bus
@@ -94,7 +95,8 @@ async def run_gateway(settings: Settings) -> None:
     """
     if not is_shared(settings):
         raise CannotStart("a gateway alone reaches nobody over memory://; use `kazoo-tasks run`")
-    async with _supervised() as ending, _bus(settings) as bus, _gateway(settings, bus, {}):
+    authenticator = build_authenticator(settings)
+    async with _supervised() as ending, _bus(settings) as bus, _gateway(settings, bus, authenticator, {}):
         await ending.come()
 
 
@@ -105,11 +107,12 @@ async def run_both(settings: Settings) -> None:
         CannotStart: With one sentence.
         StoreBroken, RequestsStopped: It cannot go on.
     """
+    authenticator = build_authenticator(settings)
     async with (
         _supervised() as ending,
         _bus(settings) as bus,
         _service(settings, bus, ending) as service,
-        _gateway(settings, bus, service.checks()),
+        _gateway(settings, bus, authenticator, service.checks()),
     ):
         await ending.come(service.broken)
 
@@ -147,10 +150,12 @@ async def _service(settings: Settings, bus: Bus, ending: Ending) -> AsyncIterato
 
 
 @asynccontextmanager
-async def _gateway(settings: Settings, bus: Bus, checks: dict[str, Check]) -> AsyncIterator[Gateway]:
+async def _gateway(
+    settings: Settings, bus: Bus, authenticator: Authenticator, checks: dict[str, Check]
+) -> AsyncIterator[Gateway]:
     caller = BusCaller(bus, sender_of(settings), settings.amqp_timeout_s)
     health = Checkup({**gateway_checks(bus, caller), **checks})
-    gateway = Gateway(gateway_settings(settings), caller, build_authenticator(settings), health)
+    gateway = Gateway(gateway_settings(settings), caller, authenticator, health)
     await caller.open()
     await gateway.start()
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from kazoo_tasks.assembly.health import Check
 from kazoo_tasks.core.desk import Desk
 from kazoo_tasks.core.errand import Errands
 from kazoo_tasks.core.ledger import Ledger, Memory
-from kazoo_tasks.core.recovery import settle
+from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.listener.announcer import Announcer
@@ -29,7 +30,6 @@ from kazoo_tasks.listener.heartbeat import Heartbeat
 from kazoo_tasks.listener.listener import Listener
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
 from kazoo_tasks.model.errors import RequestsStopped, StoreBroken, StoreUnavailable
-from kazoo_tasks.model.task import Status
 from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
 from kazoo_tasks.ports import Bus, Journal
 from kazoo_tasks.settings import Settings
@@ -153,7 +153,7 @@ class Service:
         await self._pool.close()
         await self._errands.settle(_SETTLE_S)
         await self._announcer.flush()
-        await self._last_snapshot()
+        await self._take_snapshot()
         await self._stack.aclose()
         _log.info("service.stopped", **self._listener.counts)
 
@@ -161,17 +161,10 @@ class Service:
         changes = list(settle(self._ledger.registry, self._catalogue, self._ledger.now()))
         if changes:
             await self._ledger.commit(changes)
-            _log.warning("service.recovered", tasks=[change.task.id for change in changes])
-        waiting = (task for task in self._ledger.registry if task.status is Status.WAITING)
-        for task in sorted(waiting, key=lambda task: (task.started_at or 0, task.seq)):
-            if self._catalogue.has(task.module, task.function):
-                self._runner.schedule.enqueue(task.id)
-            else:
-                self._park(task.id, f"{task.module}.{task.function} is no longer offered")
-
-    def _park(self, task_id: str, reason: str) -> None:
-        self._runner.schedule.park(task_id, reason)
-        _log.warning("service.parked", task=task_id, reason=reason)
+            _log.warning("service.recovered", **Counter(str(change.kind) for change in changes))
+        resume(self._ledger.registry, self._catalogue, self._runner.schedule)
+        for task_id, reason in self._runner.schedule.parked.items():
+            _log.warning("service.parked", task=task_id, reason=reason)
 
     async def _upkeep(self) -> None:
         for beat in itertools.count(1):
@@ -184,17 +177,15 @@ class Service:
     async def _snapshots(self) -> None:
         while True:
             await asyncio.sleep(self._settings.snapshot_interval_s)
-            await self._last_snapshot()
+            await self._take_snapshot()
 
-    async def _last_snapshot(self) -> None:
+    async def _take_snapshot(self) -> None:
         if self.broken.done():
             return
         try:
-            info = await self._journal.snapshot()
+            await self._journal.snapshot()
         except StoreUnavailable as error:
             _log.error("service.snapshot_failed", reason=str(error))
-        else:
-            _log.info("service.snapshot", path=info.path, tasks=info.tasks, size_bytes=info.size_bytes)
 
     def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -219,6 +210,7 @@ def _pool_settings(settings: Settings, modules: tuple[str, ...]) -> PoolSettings
         modules=modules,
         stop_grace_s=settings.stop_grace_s,
         max_result_bytes=settings.max_result_bytes,
+        max_restarts=settings.max_restarts,
     )
 
 

@@ -1,6 +1,6 @@
 """What becomes of tasks that a former start of the service left unfinished.
 
-Pure; asked once for each of them at the start. Who owned a task decides, never how old it is.
+Touches only the schedule it is given; asked once, at the start. Who owned a task decides, never how old it is.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure
 from kazoo_tasks.model.task import Status, Task
@@ -22,6 +23,16 @@ def settle(tasks: Iterable[Task], catalogue: Catalogue, now: int) -> Iterator[Ch
         change = _settled(task, catalogue, now)
         if change is not None:
             yield change
+
+
+def resume(tasks: Iterable[Task], catalogue: Catalogue, schedule: Schedule) -> None:
+    """Let waiting tasks wait again, in the order of their starts; park those whose function is gone."""
+    waiting = (task for task in tasks if task.status is Status.WAITING)
+    for task in sorted(waiting, key=lambda task: (task.started_at, task.seq)):
+        if catalogue.has(task.module, task.function):
+            schedule.enqueue(task.id)
+        else:
+            schedule.park(task.id, f"{task.module}.{task.function} is no longer offered")
 
 
 def _settled(task: Task, catalogue: Catalogue, now: int) -> Change | None:

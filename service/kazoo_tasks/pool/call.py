@@ -28,7 +28,9 @@ def call(function: Function, name: str, arguments: bytes, max_result_bytes: int)
     try:
         positional = json.loads(arguments)
     except (ValueError, RecursionError) as error:
-        return failed("error", f"expected the arguments of {name} to be a JSON array, got {_described(error)}")
+        return failed(
+            "error", f"expected the arguments of {name} to be a JSON array, got {_described(error)}"
+        )
     try:
         result = function(*positional)
     except SystemExit as leaving:

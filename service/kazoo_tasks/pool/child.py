@@ -73,7 +73,9 @@ def offered(modules: tuple[str, ...]) -> Functions:
 def _imported(path: str) -> ModuleType:
     try:
         return import_module(path)
-    except BaseException as error:  # the boundary: what a task module does when imported, an exit included, is told
+    except (
+        BaseException
+    ) as error:  # the boundary: what a task module does when imported, an exit included, is told
         message = f"task module {path} cannot be imported: {type(error).__name__}: {error}"
         raise CannotImport(message) from error
 
@@ -98,7 +100,9 @@ def _run(channel: Channel, functions: Functions, request: Request, max_result_by
     name = f"{request.module}.{request.function}"
     function = functions.get((request.module, request.function))
     if function is None:
-        return failed("error", f"expected {name} to be a function that a task module offers, got no such function")
+        return failed(
+            "error", f"expected {name} to be a function that a task module offers, got no such function"
+        )
     progress = Progress(lambda text: channel.send(Kind.PROGRESS, tag(request.task_id, text)), time.monotonic)
     token = progress_sink.set(progress.report)
     try:

@@ -55,7 +55,9 @@ class Intensity:
             self._deaths.popleft()
         if len(self._deaths) > self._max_restarts:
             return Restart(LONGEST_BACKOFF_S, rests=True)
-        delay_s = min(FIRST_BACKOFF_S * 2 ** (self._stillborn - 1), LONGEST_BACKOFF_S) if self._stillborn else 0.0
+        delay_s = (
+            min(FIRST_BACKOFF_S * 2 ** (self._stillborn - 1), LONGEST_BACKOFF_S) if self._stillborn else 0.0
+        )
         return Restart(delay_s)
 
     def stillborn(self, now: float) -> Restart:

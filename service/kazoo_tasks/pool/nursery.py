@@ -125,7 +125,7 @@ class Nursery:
         """Start nothing yet."""
         self._modules = modules
         self._server = self._make_server(modules)
-        self._closed = False
+        self._closed = self._proven = False
         self._tracker_is_ours = vars(vars(resource_tracker)["_resource_tracker"])["_fd"] is None
 
     def fork(self, brief: Brief) -> Child:
@@ -134,12 +134,16 @@ class Nursery:
         Raises:
             OSError, EOFError: There is no fork server to be had, or it cannot fork.
         """
-        # A server that was killed a moment ago is noticed only by the first try. One that dies of a module's import
-        # (multiprocessing forgives only ImportError) is replaced by one that leaves the imports to the children,
-        # which can say what is wrong.
-        for _ in range(2):
-            with contextlib.suppress(OSError, EOFError):
-                return self._try_fork(brief)
+        # A server that was killed a moment ago is noticed only by the first try.
+        with contextlib.suppress(OSError, EOFError):
+            return self._try_fork(brief)
+        try:
+            return self._try_fork(brief)
+        except (OSError, EOFError):
+            if self._proven:
+                raise
+        # It dies of a module's import, of which multiprocessing forgives only ImportError: the next leaves the
+        # imports to the children, which can say what is wrong.
         self._kill_server()
         self._server = self._make_server(())
         return self._try_fork(brief)
@@ -178,7 +182,9 @@ class Nursery:
             raise EOFError
         ours, theirs = socket.socketpair()
         try:
-            process = multiprocessing.get_context("forkserver").Process(target=child.main, args=(theirs, brief))
+            process = multiprocessing.get_context("forkserver").Process(
+                target=child.main, args=(theirs, brief)
+            )
             launch = _Launch(process, self._server.connect_to_new_process)
             pidfd = launch.pidfd()
         except BaseException:
@@ -186,6 +192,7 @@ class Nursery:
             raise
         finally:
             theirs.close()
+        self._proven = True
         ours.setblocking(False)  # noqa: FBT003 - the signature of the standard library
         return Child(launch.pid, pidfd, launch.sentinel, launch.lifeline, ours)
 

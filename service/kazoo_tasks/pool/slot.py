@@ -167,7 +167,9 @@ class Slot:
         """Say that there will be no child for a while; a run that waited for one has waited long enough."""
         self.state = State.RESTING
         if self._run is not None:
-            self._end_run(Failed(NOBODY, Failure.KILLED, "no child of its slot lived long enough to begin it"))
+            self._end_run(
+                Failed(NOBODY, Failure.KILLED, "no child of its slot lived long enough to begin it")
+            )
 
     # --- what the link hears ---
 
@@ -190,7 +192,9 @@ class Slot:
         """Wait a little for the status, which tells more than the end of the connection does."""
         if self._child is not None and self.state is not State.STOPPING:
             self._turn(State.STOPPING)
-            self._set_timer(_DEAF_GRACE_S, lambda: self.distrusted("it had closed its connection to the service"))
+            self._set_timer(
+                _DEAF_GRACE_S, lambda: self.distrusted("it had closed its connection to the service")
+            )
 
     def _heard_ready(self) -> None:
         if self._was_ready:
@@ -232,7 +236,9 @@ class Slot:
             raise BadFrame(message)
         if isinstance(outcome, Failed) and self._handling.stop_asked:
             # What the function raised because of SIGTERM is how it stopped, not why it failed.
-            outcome = Failed(outcome.worker, Failure.STOPPED, f"stopped on request, {outcome.reason}", outcome.trace)
+            outcome = Failed(
+                outcome.worker, Failure.STOPPED, f"stopped on request, {outcome.reason}", outcome.trace
+            )
         self._end_run(outcome)
 
     # --- what becomes of runs and children ---

@@ -114,7 +114,9 @@ class ProcessPool:
                 await asyncio.gather(*self._awaited.values())
         except TimeoutError:
             await self.close()
-            message = f"expected the pool to be ready within {self._settings.start_timeout_s:g} s, and it is not"
+            message = (
+                f"expected the pool to be ready within {self._settings.start_timeout_s:g} s, and it is not"
+            )
             raise CannotStart(message) from None
         except BaseException:
             await self.close()

@@ -23,8 +23,8 @@ from kazoo_tasks.store.directory import DataDirectory, Lock, create_private
 from kazoo_tasks.store.shelf import Shelf
 from kazoo_tasks.store.statement import SQL
 
-#: Pages of a snapshot that are copied between two transactions: 2 MB, about as much as one of them may add to the
-#: file, so that a snapshot ends however much is written meanwhile.
+#: Pages of a snapshot that are copied in one step: 2 MB, more than the commits between two steps may add, so that a
+#: snapshot ends however much is written meanwhile.
 _PAGES_AT_ONCE: Final = 512
 #: The time for commits between two steps; it keeps a snapshot at 100 MB/s, so that the disk has time for them too.
 _STEP_S: Final = 0.02
@@ -90,8 +90,8 @@ class Ledger:
     def copy(self, target: Path, between: Callable[[float], None]) -> int:
         """Copy the file as it is at the end of the copying; gives the number of tasks in the copy.
 
-        What our own connection writes in `between`, which gets its seconds, is carried over into pages that were copied before. A transaction
-        that is taken back would start the copy afresh, so an error in `between` ends it.
+        What our own connection writes in `between`, which gets its seconds, is carried over into pages that were
+        copied before. A transaction that is taken back would start the copy afresh: an error in `between` ends it.
 
         Raises:
             StoreUnavailable: There is no room for it.

@@ -20,7 +20,7 @@ import structlog
 
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, StoreBroken, StoreUnavailable
-from kazoo_tasks.store.batch import Batch, Commit
+from kazoo_tasks.store.batch import MAX_BYTES, Batch, Commit
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -78,16 +78,20 @@ class Writer:
         return future
 
     def flush(self, for_s: float) -> None:
-        """Write the commits that come in this time: for errands that take long, called by them in the thread.
+        """Write the commits that come in this time, or the first megabyte of them.
+
+        For errands that take long; they call it in the thread.
 
         Raises:
             StoreUnavailable, StoreBroken: It failed; those who waited were told.
         """
         deadline = time.monotonic() + for_s
+        size = 0
         with suppress(Empty):
-            while (left := deadline - time.monotonic()) > 0:
+            while (left := deadline - time.monotonic()) > 0 and size < MAX_BYTES:
                 if batch := self._gather(self._inbox.get(timeout=left)):
                     self._commit(batch)
+                    size += batch.size
 
     def stop(self, last: Callable[[], None]) -> asyncio.Future[None]:
         """End the thread after everything before this and one last thing, whether that is waited for or not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 import orjson
@@ -33,6 +34,14 @@ JsonText = orjson.Fragment
 def encode(value: object) -> bytes:
     """JSON text of a value; `JsonText` parts go in as they are."""
     return orjson.dumps(value)
+
+
+def log_line(event: Mapping[str, object], **_: object) -> bytes:
+    """A line of the log as JSON text, whatever is in it: what JSON does not know is told by its `repr`."""
+    try:
+        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # half of a surrogate pair, or nested without end
+        return json.dumps({key: repr(value) for key, value in event.items()}).encode()
 
 
 def decode(body: bytes, content_encoding: str | None = None) -> object:

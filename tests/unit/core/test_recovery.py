@@ -3,13 +3,14 @@
 import pytest
 
 from kazoo_tasks.core.catalogue import Catalogue
-from kazoo_tasks.core.recovery import settle
+from kazoo_tasks.core.recovery import resume, settle
+from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import MsgIdConflict
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.modules import timer
 from support.build import NOW, a_running_task, a_task
-from support.core import Office, turn
+from support.core import HandPool, Office, turn
 
 #: `timer` is declared idempotent; what a catalogue does not have promises nothing.
 IDEMPOTENT, PLAIN = Catalogue([timer]), Catalogue([])
@@ -47,6 +48,22 @@ def test_a_stop_is_remembered_over_a_restart(epoch: int) -> None:
     (change,) = settled(a_running_task(stop_asked=True, epoch=epoch), IDEMPOTENT)
 
     assert (change.task.error or "").startswith("(<0.0.0>) stopped:")
+
+
+def test_what_waited_waits_again_in_the_order_of_its_starts() -> None:
+    """Except for what can no longer be run: it is parked with the reason, not discarded."""
+    tasks = [
+        a_task(1, started_at=NOW + 1),
+        a_task(2, started_at=NOW),
+        a_task(3, started_at=NOW, function="gone"),
+        a_task(4),
+        a_running_task(5),
+    ]
+    schedule = Schedule(HandPool(9))
+    resume(tasks, IDEMPOTENT, schedule)
+
+    assert [schedule.next() for _ in range(3)] == [tasks[1].id, tasks[0].id, None]
+    assert schedule.parked == {tasks[2].id: "timer.gone is no longer offered"}
 
 
 async def test_answers_survive_a_restart() -> None:

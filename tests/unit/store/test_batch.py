@@ -10,6 +10,7 @@ from support.build import a_task
 
 
 def a_commit(*changes: Change) -> Commit:
+    """A commit of these changes, with somebody waiting."""
     return Commit(changes, (), asyncio.get_running_loop().create_future())
 
 
@@ -23,6 +24,7 @@ async def test_the_last_state_of_a_task_counts() -> None:
 
 
 async def test_a_batch_is_full_by_number() -> None:
+    """Not before the last one."""
     batch = Batch()
     for _ in range(MAX_COMMITS):
         assert not batch.is_full
@@ -31,6 +33,7 @@ async def test_a_batch_is_full_by_number() -> None:
 
 
 async def test_a_batch_is_full_by_size() -> None:
+    """Whatever the number."""
     batch = Batch()
     batch.add(a_commit(Change(Kind.ADDED, a_task(arguments=b"x" * MAX_BYTES))))
     assert batch.is_full

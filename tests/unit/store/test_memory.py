@@ -41,5 +41,5 @@ async def test_a_crash_loses_what_was_under_way() -> None:
     """A load without close drops commits that nobody was told of."""
     journal = MemoryJournal()
     await journal.load()
-    journal.commit(CHANGES)
+    _ = journal.commit(CHANGES)
     assert list((await journal.load()).tasks) == []

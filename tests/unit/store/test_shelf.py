@@ -23,10 +23,12 @@ def filled(path: Path, *ages: int) -> Shelf:
 
 
 def numbers(shelf: Shelf) -> list[int]:
+    """The numbers of the snapshots, newest first."""
     return [snapshot.number for snapshot in shelf.snapshots()]
 
 
 def test_a_name_tells_time_start_and_number(tmp_path: Path) -> None:
+    """In this order, so that names sort by time."""
     shelf = filled(tmp_path, 0)
     (snapshot,) = shelf.snapshots()
     assert snapshot.path.name == "20260313T120000Z-000001-0001.sqlite3"
@@ -39,12 +41,14 @@ def test_newest_is_by_start_and_number(tmp_path: Path) -> None:
 
 
 def test_too_many_go(tmp_path: Path) -> None:
+    """The oldest first."""
     shelf = filled(tmp_path, 4, 3, 2, 1)
     gone = shelf.rotate(Keep(count=2), NOON)
     assert (numbers(shelf), len(gone)) == ([4, 3], 2)
 
 
 def test_too_old_ones_go(tmp_path: Path) -> None:
+    """By their date, not by the file's."""
     shelf = filled(tmp_path, 8 * DAY, 6 * DAY, 0)
     shelf.rotate(Keep(days=7), NOON)
     assert numbers(shelf) == [3, 2]
@@ -52,6 +56,7 @@ def test_too_old_ones_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [Keep(count=0), Keep(days=0)])
 def test_the_newest_always_stays(tmp_path: Path, keep: Keep) -> None:
+    """Whatever the rules say."""
     shelf = filled(tmp_path, 90 * DAY, 80 * DAY)
     shelf.rotate(keep, NOON)
     assert numbers(shelf) == [2]
@@ -68,4 +73,5 @@ def test_other_files_are_let_be(tmp_path: Path) -> None:
 
 
 def test_no_directory_is_no_snapshot(tmp_path: Path) -> None:
+    """Before the first start there is none."""
     assert Shelf(tmp_path / "none").snapshots() == []

@@ -14,6 +14,7 @@ def test_blocks_are_found_by_name() -> None:
 
 
 def test_rows_take_their_place() -> None:
+    """One statement for as many rows as there are."""
     assert for_rows("remove_tasks", 1, 3) == "DELETE FROM task WHERE seq IN (VALUES (?),(?),(?))"
 
 

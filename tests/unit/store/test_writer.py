@@ -31,6 +31,7 @@ class Disk:
 
 
 async def stopped(writer: Writer) -> None:
+    """The thread has ended."""
     await writer.stop(lambda: None)
 
 
@@ -90,7 +91,7 @@ async def test_an_errand_comes_after_the_commits_before_it() -> None:
     """And its error belongs to the one who asked."""
     disk = Disk()
     writer = Writer(disk.write)
-    writer.commit([Change(Kind.ADDED, a_task())], ())
+    _ = writer.commit([Change(Kind.ADDED, a_task())], ())
     assert await writer.run(lambda: list(disk.batches)) == [1]
     with pytest.raises(ZeroDivisionError):
         await writer.run(lambda: 1 // 0)
@@ -99,7 +100,7 @@ async def test_an_errand_comes_after_the_commits_before_it() -> None:
 
 
 async def test_a_long_errand_lets_commits_pass_and_other_errands_wait() -> None:
-    """flush writes what waits; an errand among it gets its turn afterwards."""
+    """Flush writes what waits; an errand among it gets its turn afterwards."""
     disk = Disk()
     writer = Writer(disk.write)
     order: list[str] = []
@@ -107,8 +108,7 @@ async def test_a_long_errand_lets_commits_pass_and_other_errands_wait() -> None:
 
     def long() -> None:
         assert asked.wait(10)
-        writer.flush()
-        writer.flush()
+        writer.flush(0.05)
         order.append(f"long, {sum(disk.batches)} written")
 
     first = writer.run(long)
@@ -126,7 +126,7 @@ async def test_a_failed_flush_ends_the_errand() -> None:
     disk.errors = [StoreUnavailable("full")]
     writer = Writer(disk.write)
     asked = Event()
-    errand = writer.run(lambda: writer.flush() if asked.wait(10) else None)
+    errand = writer.run(lambda: writer.flush(0.05) if asked.wait(10) else None)
     commit = writer.commit((), ())
     asked.set()
     errors = await asyncio.gather(errand, commit, return_exceptions=True)
@@ -141,7 +141,7 @@ def test_a_closed_loop_is_no_harm() -> None:
 
     async def ask() -> Writer:
         writer = Writer(disk.write)
-        writer.commit((), ())
+        _ = writer.commit((), ())
         return writer
 
     writer = asyncio.run(ask())
