@@ -112,7 +112,9 @@ class Settings(BaseSettings):
         5.0, ge=0, le=300, description="Between SIGTERM and SIGKILL when a task is stopped."
     )
     max_restarts: int = Field(
-        20, ge=1, description="Deaths of a slot's children in a minute that are made good at once; then it rests 30 s."
+        20,
+        ge=1,
+        description="Deaths of a slot's children in a minute that are made good at once; then it rests 30 s.",
     )
     drain_s: float = Field(
         10.0, ge=0, le=3600, description="How long running tasks may go on when the service stops."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -109,6 +110,21 @@ async def test_a_journal_that_is_gone_is_not_taken_for_a_first_start(tmp_path: P
     path = await filled(tmp_path)
     path.unlink() if how == "unlink" else os.truncate(path, 0)
     assert "journal.sqlite3 is gone or empty, and there was one before" in await refusal(tmp_path)
+
+
+async def test_a_lost_file_that_is_put_back_has_lost_nothing(tmp_path: Path) -> None:
+    """The refused start has not touched the log, where the newest commits are."""
+    journal = a_journal(tmp_path / "live")
+    await journal.load()
+    await journal.commit([Change(Kind.ADDED, a_task())])
+    shutil.copytree(tmp_path / "live", tmp_path / "crashed")
+    await journal.close()
+    kept = (tmp_path / "crashed" / "journal.sqlite3").rename(tmp_path / "kept")
+    await refusal(tmp_path / "crashed")
+    kept.replace(tmp_path / "crashed" / "journal.sqlite3")
+    journal = a_journal(tmp_path / "crashed")
+    assert list((await journal.load()).tasks) == [a_task()]
+    await journal.close()
 
 
 async def test_a_refused_start_lets_go_of_the_directory(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ async def test_a_journal_at_its_limit_refuses_and_goes_on(tmp_path: Path) -> Non
 
 async def test_an_io_error_is_the_end(tmp_path: Path) -> None:
     """A write that the system refuses for another reason: broken, and every acknowledged commit is there later."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     command = [sys.executable, __file__, str(tmp_path)]
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
     said, _ = await process.communicate()

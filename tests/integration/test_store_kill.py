@@ -46,7 +46,7 @@ async def _take_snapshots(journal: SqliteJournal) -> None:
 
 def acknowledged(data_dir: Path, lines: int) -> set[int]:
     """Let the process run until it has said so much, kill it, and read what it said until then."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     with subprocess.Popen(
         [sys.executable, __file__, str(data_dir)], env=environment, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kazoo_tasks.ports import Loaded
 from kazoo_tasks.store.shelf import Keep
 from kazoo_tasks.store.snapshot import list_snapshots, restore, verify
 from kazoo_tasks.store.sqlite import SqliteJournal
-from support.build import a_task
+from support.build import NOW, a_task
 from support.core import HandClock
 
 TASKS = 20_000
@@ -82,7 +83,7 @@ async def test_a_snapshot_without_a_place_disturbs_nobody(journal: SqliteJournal
 
 
 class Load:
-    """Commits without a pause, each of which writes its number into two tasks, adds one and removes the one before."""
+    """Commits without a pause: each writes its number into two tasks and adds one, every second removes one."""
 
     def __init__(self, journal: SqliteJournal) -> None:
         self.rounds = 0
@@ -107,7 +108,7 @@ class Load:
         self.rounds += 1
         pair = [Change(Kind.ASSIGNED, large(seq, self.rounds)) for seq in pair_of(self.rounds)]
         new, old = a_task(TASKS + self.rounds), a_task(TASKS + self.rounds - 1)
-        removed = [Change(Kind.REMOVED, old)] if self.rounds > 1 else []
+        removed = [Change(Kind.REMOVED, old)] if self.rounds % 2 == 0 else []
         return [*pair, Change(Kind.ADDED, new), *removed]
 
 
@@ -136,7 +137,8 @@ async def test_a_snapshot_under_load_is_one_moment(journal: SqliteJournal, tmp_p
     last = max(task.attempt for task in tasks)
     assert before < last <= load.rounds
     attempts = {task.seq: task.attempt for task in tasks}
-    assert set(attempts) == {*range(1, TASKS + 1), TASKS + last}
+    added = {TASKS + number for number in range(1, last + 1) if number % 2 == 0 or number == last}
+    assert set(attempts) == {*range(1, TASKS + 1), *added}
     for number in range(1, last + 1):
         assert {attempts[seq] for seq in pair_of(number)} == {number}
 
@@ -205,17 +207,42 @@ async def test_a_running_journal_is_no_snapshot(journal: SqliteJournal, tmp_path
         restore(tmp_path / "data" / "journal.sqlite3", tmp_path / "other")
 
 
-async def test_a_damaged_journal_is_replaced_and_kept(journal: SqliteJournal, tmp_path: Path) -> None:
-    """With its write-ahead log gone, which would be played into the new file."""
+async def crashed(journal: SqliteJournal, tmp_path: Path) -> tuple[Path, Path]:
+    """A snapshot of a pending task, and a directory that a crash left when it was started, which only the log tells."""
     await add(journal, 1)
     info = await journal.snapshot()
     await journal.close()
-    path = tmp_path / "data" / "journal.sqlite3"
-    path.write_bytes(b"no database " * 1000)
-    path.with_name("journal.sqlite3-wal").write_bytes(b"no log " * 1000)
-    restore(Path(info.path), tmp_path / "data", force=True)
-    assert [task.seq for task in (await seen(tmp_path / "data"))[1]] == [1]
-    assert path.with_name("journal.sqlite3.damaged").stat().st_size == 12_000
+    await journal.load()
+    await journal.commit([Change(Kind.STARTED, a_task(1).start(NOW))])
+    shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+    return Path(info.path), tmp_path / "crashed"
+
+
+async def test_a_damaged_journal_is_replaced_and_kept(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Beside the new one, under a name that tells."""
+    snapshot, data_dir = await crashed(journal, tmp_path)
+    damage_first_page(data_dir / "journal.sqlite3")
+    restore(snapshot, data_dir, force=True)
+    assert (await seen(data_dir))[1] == [a_task(1)]
+    assert (data_dir / "journal.sqlite3.damaged").read_bytes().startswith(b"no database")
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_an_old_log_is_not_played_into_the_new_file(
+    journal: SqliteJournal, tmp_path: Path, *, lost: bool
+) -> None:
+    """Whether its file is still there or not: a log belongs to a file only by its name."""
+    snapshot, data_dir = await crashed(journal, tmp_path)
+    if lost:
+        (data_dir / "journal.sqlite3").unlink()
+    restore(snapshot, data_dir, force=True)
+    assert (await seen(data_dir))[1] == [a_task(1)]
+
+
+def damage_first_page(path: Path) -> None:
+    """Make it a file that SQLite refuses to open."""
+    with path.open("r+b") as file:
+        file.write(b"no database" * 10)
 
 
 async def test_a_restore_that_fails_leaves_the_old_journal(journal: SqliteJournal, tmp_path: Path) -> None:

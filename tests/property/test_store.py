@@ -44,10 +44,10 @@ def a_state(draw: st.DrawFn, seq: int) -> Task:
 def commits(draw: st.DrawFn) -> list[list[Change]]:
     """Changes that can follow each other, in commits of any size."""
     alive: list[int] = []
-    changes = []
+    changes: list[Change] = []
     for _ in range(draw(st.integers(0, 30))):
-        kind = draw(CHANGED if alive and draw(st.booleans()) else st.just(Kind.ADDED))
-        seq = len(alive) and draw(st.sampled_from(alive))
+        kind = draw(CHANGED) if draw(st.booleans()) and alive else Kind.ADDED
+        seq = draw(st.sampled_from(alive)) if alive else 0
         if kind is Kind.ADDED:
             seq = 1 + max((change.task.seq for change in changes), default=0)
             alive.append(seq)
@@ -59,6 +59,7 @@ def commits(draw: st.DrawFn) -> list[list[Change]]:
 
 
 def folded(history: list[list[Change]]) -> list[Task]:
+    """The sum of the changes, the simplest way."""
     tasks: dict[int, Task] = {}
     for change in (change for commit in history for change in commit):
         tasks.pop(change.task.seq, None)

@@ -130,9 +130,11 @@ class Ledger:
 
     def _load(self) -> Loaded:
         before = self._directory.epoch()
+        if before:
+            self._check_there()
         connection = self._connection = database.connect(self._directory.journal)
-        if database.is_empty(connection):
-            self._create(connection, before)
+        if not before and database.is_empty(connection):
+            _create(connection)
         meta = self._check_and_upgrade(connection)
         tasks = row.read_tasks(connection, _progress(connection))
         remembered = row.read_remembered(connection)
@@ -142,13 +144,11 @@ class Ledger:
         self._begin_epoch(epoch)
         return Loaded(epoch, iter(tasks), iter(remembered), next_seq)
 
-    def _create(self, connection: sqlite3.Connection, before: int) -> None:
-        if before:
-            journal = self._directory.journal
+    def _check_there(self) -> None:
+        """Refuse before SQLite sees it: to a file without content it makes a new one, and deletes the log beside it."""
+        journal = self._directory.journal
+        if not journal.exists() or journal.stat().st_size == 0:
             raise CannotStart(f"{journal} is gone or empty, and there was one before; {self._advice()}")
-        database.upgrade(connection, 0)
-        # In the file itself before the mark of a first start: from then on an empty file means a lost one.
-        connection.execute("PRAGMA wal_checkpoint(truncate)").fetchall()
 
     def _check_and_upgrade(self, connection: sqlite3.Connection) -> dict[str, int]:
         version = database.identify(connection, self._directory.journal)
@@ -204,6 +204,12 @@ class Ledger:
         if snapshot is None:
             return f"there is no good snapshot in {shelf.path} to go back to"
         return f"to go back to the newest good snapshot, run: kazoo-tasks restore {snapshot.path} --force"
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    database.upgrade(connection, 0)
+    # In the file itself before the mark of a first start: from then on an empty file means a lost one.
+    connection.execute("PRAGMA wal_checkpoint(truncate)").fetchall()
 
 
 def _put(connection: sqlite3.Connection, batch: Batch) -> None:

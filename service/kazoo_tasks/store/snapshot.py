@@ -96,9 +96,7 @@ def _set_aside(journal: Path) -> None:
     new one over it is the whole change. Where that fails, the file must go before its log does: without the log it
     would be an older state that looks whole.
     """
-    if not journal.exists():
-        return
-    if not _fold(journal):
+    if journal.exists() and not _fold(journal):
         journal.replace(journal.with_name(f"{journal.name}.damaged"))
         sync_directory(journal.parent)
     for suffix in ("-wal", "-shm"):

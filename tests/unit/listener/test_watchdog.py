@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
-from support.post import SENDER, Crossbar, a_crossbar
 
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
 from kazoo_tasks.model.errors import RequestsStopped
+from kazoo_tasks.ports import Incoming
 from kazoo_tasks.wire.reply import Postman
+from support.post import SENDER, Crossbar, a_crossbar
 
 #: So short that nothing is waited for in vain.
 QUICK = Watch(interval_s=0.001, patience_s=0.005, strikes=3)
@@ -26,12 +27,14 @@ def a_watchdog(crossbar: Crossbar) -> Watchdog:
 
 async def test_a_canary_that_arrives_is_a_proof(crossbar: Crossbar) -> None:
     """And is settled like any request."""
+    seen: asyncio.Queue[Incoming] = asyncio.Queue()
+    await crossbar.bus.subscribe("tasks", "tasks.canary", seen.put_nowait)
     watching = asyncio.ensure_future(a_watchdog(crossbar).run())
-    async with asyncio.timeout(5):
-        while crossbar.listener.counts["canary"] < QUICK.strikes + 1:
-            await asyncio.sleep(0)
+    for _ in range(QUICK.strikes + 1):
+        await asyncio.wait_for(seen.get(), 5)
     watching.cancel()
 
+    assert crossbar.listener.counts["canary"] >= QUICK.strikes
     assert not crossbar.broker.dead_letters
 
 

@@ -48,6 +48,19 @@ async def test_what_waits_for_the_disk_is_written_together() -> None:
     await stopped(writer)
 
 
+async def test_nobody_is_told_before_the_disk_has_it() -> None:
+    """While the disk stands still, the commit is not done."""
+    disk = Disk()
+    disk.free.clear()
+    writer = Writer(disk.write)
+    commit = writer.commit((), ())
+    done, _ = await asyncio.wait([commit], timeout=0.05)
+    assert not done
+    disk.free.set()
+    await commit
+    await stopped(writer)
+
+
 async def test_a_full_disk_fails_its_batch_and_no_other() -> None:
     """Each waiter gets an error of its own; the next commit succeeds."""
     disk = Disk()
