@@ -113,7 +113,7 @@ async def test_a_journal_at_its_limit_refuses_and_goes_on(tmp_path: Path) -> Non
     """The same with SQLite's own limit: the batch is refused, what was there is kept, a removal makes room."""
     journal = SqliteJournal(tmp_path, HandClock())
     await journal.load()
-    connection = journal._ledger._open
+    connection = journal._file._open
     assert journal._writer is not None
     await journal._writer.run(lambda: connection.execute("PRAGMA max_page_count = 100").fetchall())
     seqs = count(1)

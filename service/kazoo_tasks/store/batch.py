@@ -1,6 +1,6 @@
 """Several commits as one transaction: their sum, and who waits for it.
 
-Pure; filled by the writer, written by the ledger.
+Pure; filled by the writer, written by the file.
 """
 
 from __future__ import annotations

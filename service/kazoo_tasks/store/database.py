@@ -1,6 +1,6 @@
 """Open the journal's file the one right way, and say what is wrong with it.
 
-Touches SQLite; used by the ledger and by what the operator does with snapshots.
+Touches SQLite; used by the file and by what the operator does with snapshots.
 """
 
 from __future__ import annotations

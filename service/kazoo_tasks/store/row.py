@@ -1,6 +1,6 @@
 """Tasks and answers as rows of the journal, and back.
 
-Touches an open connection; used by the ledger, which knows when.
+Touches an open connection; used by the file, which knows when.
 """
 
 from __future__ import annotations

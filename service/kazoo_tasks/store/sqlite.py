@@ -1,6 +1,6 @@
 """The journal in a SQLite file, with snapshots beside it.
 
-Touches the data directory, through a ledger in a thread of its own; made by assembly, called by the core.
+Touches the data directory, through the file in a thread of its own; made by assembly, called by the core.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Clock, Loaded, SnapshotInfo
 from kazoo_tasks.store.directory import DataDirectory
-from kazoo_tasks.store.ledger import Ledger
+from kazoo_tasks.store.file import JournalFile
 from kazoo_tasks.store.shelf import PARTIAL, Keep, Shelf
 from kazoo_tasks.store.writer import Writer
 
@@ -40,7 +40,7 @@ class SqliteJournal:
         directory = DataDirectory(data_dir.absolute())
         self._clock = clock
         self._keep = keep
-        self._ledger = Ledger(directory)
+        self._file = JournalFile(directory)
         self._shelf = Shelf(directory.snapshots)
         self._writer: Writer | None = None
         self._epoch = 0
@@ -53,12 +53,12 @@ class SqliteJournal:
             DirectoryInUse: Another instance has it.
             CannotStart: It is unwritable or damaged; the message says what to do.
         """
-        writer = Writer(self._ledger.write)
+        writer = Writer(self._file.write)
         try:
-            loaded = await writer.run(self._ledger.open)
+            loaded = await writer.run(self._file.open)
         except BaseException:
             # Cancelled or refused: what the thread has opened meanwhile is let go of there.
-            _ = writer.stop(self._ledger.abandon)
+            _ = writer.stop(self._file.abandon)
             raise
         self._writer = writer
         self._epoch = loaded.epoch
@@ -85,7 +85,7 @@ class SqliteJournal:
 
         Only the oldest in order of arrival are looked at: one from before a clock was set back waits for its turn.
         """
-        self._ledger.forget_before = max(self._ledger.forget_before, before)
+        self._file.forget_before = max(self._file.forget_before, before)
 
     async def snapshot(self) -> SnapshotInfo:
         """Copy the file, verify the copy and let the oldest ones go.
@@ -102,7 +102,7 @@ class SqliteJournal:
         place = self._shelf.place(self._clock.now(), self._epoch, self._snapshots)
         draft = place.with_name(place.name + PARTIAL)
         try:
-            tasks = await self._writer.run(partial(self._ledger.copy, draft, self._writer.flush))
+            tasks = await self._writer.run(partial(self._file.copy, draft, self._writer.flush))
             return await asyncio.to_thread(self._put_away, draft, place, tasks)
         except (OSError, sqlite3.Error, CannotStart) as error:
             raise StoreUnavailable(f"no snapshot was made: {error}") from error
@@ -115,7 +115,7 @@ class SqliteJournal:
         if writer is None:
             return
         # Asked in the thread, after the last commit: a stop after a failed one is not clean.
-        await writer.stop(lambda: self._ledger.abandon() if writer.is_broken else self._ledger.close())
+        await writer.stop(lambda: self._file.abandon() if writer.is_broken else self._file.close())
 
     def _put_away(self, draft: Path, place: Path, tasks: int) -> SnapshotInfo:
         info = self._shelf.put(draft, place, tasks)

@@ -34,7 +34,7 @@ _PROGRESS_EVERY: Final = 100_000
 log = structlog.get_logger(__name__)
 
 
-class Ledger:
+class JournalFile:
     """The only connection to the file, for as long as we have the lock on its directory."""
 
     def __init__(self, directory: DataDirectory) -> None:
