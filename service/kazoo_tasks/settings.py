@@ -55,7 +55,9 @@ class Settings(BaseSettings):
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
         description="The broker; `memory://` for an in-process one (REST only, for a first look).",
     )
-    data_dir: Path = Field(Path("data"), description="Where the journal and its snapshots are.")
+    data_dir: Path = Field(
+        Path("/var/lib/kazoo-tasks"), description="Where the journal and its snapshots are."
+    )
     modules: Words = Field(
         _SHIPPED,
         description="Task modules that may be run, comma-separated; those that installed packages publish under the "

@@ -21,13 +21,20 @@ _NOISY: Final = ("aio_pika", "aiormq", "aiohttp.access")
 
 def set_up_logging(settings: Settings) -> None:
     """Write our events, and what the libraries say, in one form."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    _set_up(logging.getLevelNamesMapping()[settings.log_level.upper()], is_json=settings.log_format == "json")
+
+
+def quieten_logging() -> None:
+    """For commands, whose output is what they print: only what goes wrong is told beside it."""
+    _set_up(logging.WARNING, is_json=False)
+
+
+def _set_up(level: int, *, is_json: bool) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    is_json = settings.log_format == "json"
     # Ours do not pass through the standard library, which would cost as much as the rest of a short request.
     structlog.configure(
         processors=[*shared, *_rendering(is_json=is_json)],

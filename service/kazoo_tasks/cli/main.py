@@ -10,6 +10,7 @@ from typing import Final
 
 import typer
 
+from kazoo_tasks.assembly.log import quieten_logging
 from kazoo_tasks.cli import document, process, snapshot, task, token
 from kazoo_tasks.model.errors import (
     BusUnavailable,
@@ -30,12 +31,19 @@ _EXIT_CODES: Final[tuple[tuple[type[KazooTasksError], int], ...]] = (
 
 app = typer.Typer(
     name="kazoo-tasks",
-    help="Runs Python functions as background tasks for a Kazoo-style telecom platform.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _begin() -> None:
+    """Runs Python functions as background tasks for a Kazoo-style telecom platform."""
+    quieten_logging()
+
+
 for room in (process, snapshot, task, document):
     room.register(app)
 app.add_typer(token.app, name="token")

@@ -122,6 +122,7 @@ def _replace(path: Path, content: bytes) -> None:
     # mkstemp makes the file 0600 from the start; nobody sees half of it, nor loses it with the power.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
+        _give_to_owner(handle, path)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
@@ -131,6 +132,13 @@ def _replace(path: Path, content: bytes) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _give_to_owner(handle: int, path: Path) -> None:
+    """Root makes tokens for a gateway that is another user, who must be able to read them."""
+    if os.geteuid() == 0:
+        owner = (path if path.exists() else path.parent).stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def _digest(token: str) -> str:
