@@ -75,7 +75,7 @@ class AmqpBus:
         quirks.install()
         try:
             async with self._changing:
-                self._link = await self._connect()
+                await self._take_up(await self._connect())
         except BusUnavailable as error:
             raise CannotStart(f"cannot reach the broker at {self._address.shown}: {error}") from error
         log.info("bus.connected", broker=self._address.shown)
@@ -168,7 +168,7 @@ class AmqpBus:
             await asyncio.sleep(pause_s)
             try:
                 async with self._changing:
-                    self._link = await self._connect()
+                    await self._take_up(await self._connect())
             except Exception as error:
                 # Nothing may end the attempts but a connection; each new reason is said once.
                 if str(error) != last:
@@ -184,15 +184,18 @@ class AmqpBus:
         try:
             await link.open()
             self._say_once(await link.declare(self._request_queue))
-            # Replies can be received before the first request is: a request may need them.
             for subscription in self._subscriptions:
                 await subscription.put_up(link)
-            if self._handle is not None:
-                await link.consume(self._request_queue, self._handle)
         except BaseException:
             await link.abandon()
             raise
         return link
+
+    async def _take_up(self, link: Link) -> None:
+        # Requests come last: the first may be here before consuming is confirmed, and its reply needs the link.
+        self._link = link
+        if self._handle is not None:
+            await self._put_up(link, link.consume(self._request_queue, self._handle))
 
     async def _put_up(self, link: Link, change: Awaitable[None]) -> None:
         # It is written down already: what does not work on this connection will on the next.

@@ -47,7 +47,8 @@ def restore(
     """Put a snapshot in the place of the journal; the service must not run."""
     settings = settings_of(config)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         copying = bar.add_task("restoring", total=None)
         restore_snapshot(
             file,

@@ -110,7 +110,9 @@ class Listener:
             await delivery.ack()
             self.counts[request.key] += 1
         except BusUnavailable:
-            # Not acked: it comes again over the next connection, and is recognised if it had an effect.
+            # Not acked: it comes again over the next connection, and is recognised if it had an effect. This one
+            # may look alive, and would keep it for ever.
+            self._bus.reconnect("a reply could not be sent")
             self.counts["unanswered"] += 1
         except StoreBroken:
             # Not acked: nobody knows what is on disk. The process ends, and the next one finds out.

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from kazoo_tasks.model.errors import StoreBroken, StoreUnavailable
+from kazoo_tasks.model.errors import BusUnavailable, StoreBroken, StoreUnavailable
+from kazoo_tasks.ports import Outgoing
 from kazoo_tasks.wire.codec import encode
 from support.build import ACCOUNT, OTHER_ACCOUNT, a_message
 from support.core import turn
@@ -166,6 +167,24 @@ async def test_a_request_whose_reply_could_not_be_sent_has_one_effect(crossbar: 
 
     assert crossbar.mail[0] == crossbar.mail[1]
     assert len(crossbar.office.ledger.registry) == 1
+
+
+async def test_a_reply_that_cannot_be_sent_brings_the_request_again(
+    crossbar: Crossbar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the connection looks alive: its effect is there once, and its reply comes after all."""
+    send = crossbar.service_bus.send
+
+    async def refuse(_: Outgoing) -> None:
+        monkeypatch.setattr(crossbar.service_bus, "send", send)
+        raise BusUnavailable
+
+    monkeypatch.setattr(crossbar.service_bus, "send", refuse)
+    reply = await crossbar.ask("add_req", **SLEEP)
+
+    assert reply["Reply"]["id"] in {task.id for task in crossbar.office.ledger.registry}
+    assert len(crossbar.office.ledger.registry) == 1
+    assert crossbar.listener.counts["unanswered"] == 1
 
 
 async def test_a_message_id_of_another_request_is_a_conflict(crossbar: Crossbar) -> None:
