@@ -16,9 +16,9 @@ from jsonschema import Draft202012Validator
 
 from kazoo_tasks.wire.request import REQUESTS
 from kazoo_tasks.wire.schema import DIALECT, schema_text, schemas
-from support.replay import Conversation, Line, Step, conversations, load
 from support.replay import CONVERSATIONS as RECORDED
-from support.replay_player import sampled
+from support.replay import Conversation, Line, Step, conversations, load
+from support.replay_value import sampled
 
 DIRECTORY: Final = Path(__file__).resolve().parents[2] / "schemas"
 CONVERSATIONS: Final = conversations()
@@ -71,7 +71,13 @@ def in_body(do: Line, seen: Line) -> Iterator[tuple[str, object]]:
 
 def recorded(name: str) -> Any:
     """A right value of a schema, as it was recorded."""
-    found = (value for each in CONVERSATIONS for step in filled(each) for kind, value in written(step) if kind == name)
+    found = (
+        value
+        for each in CONVERSATIONS
+        for step in filled(each)
+        for kind, value in written(step)
+        if kind == name
+    )
     return deepcopy(next(found))
 
 
@@ -91,7 +97,9 @@ def test_a_schema_is_a_valid_one(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in SCHEMAS if name.endswith("_req.json")])
 def test_a_request_must_carry_the_mandatory_headers(name: str) -> None:
     """Kazoo's five."""
-    assert {"App-Name", "App-Version", "Event-Category", "Event-Name", "Msg-ID"} <= set(SCHEMAS[name]["required"])
+    assert {"App-Name", "App-Version", "Event-Category", "Event-Name", "Msg-ID"} <= set(
+        SCHEMAS[name]["required"]
+    )
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda conversation: conversation.path.stem)
@@ -104,7 +112,9 @@ def test_what_was_recorded_is_as_the_schemas_say(conversation: Conversation) -> 
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda conversation: conversation.path.stem)
 def test_what_was_buried_is_not_as_the_schemas_say(conversation: Conversation) -> None:
     """A message of a known kind that was dead-lettered is refused by its schema too."""
-    messages = [step.do["message"] for step in filled(conversation) if "message" in step.do and is_buried(step)]
+    messages = [
+        step.do["message"] for step in filled(conversation) if "message" in step.do and is_buried(step)
+    ]
     known = [message for message in messages if message.get("Event-Name") in REQUESTS]
     assert [message for message in known if not problems(name_of(message), message)] == []
 
@@ -121,7 +131,10 @@ def test_every_message_of_the_contract_is_recorded() -> None:
     """All but the operator's own, progress that no shipped task reports, and the heartbeat."""
     seen = {name for each in CONVERSATIONS for step in filled(each) for name, _ in written(step)}
     ours = ("snapshot_req", "snapshot_resp", "canary_req", "task_progress")
-    assert SCHEMAS.keys() - seen == {*(f"kapi.tasks.{name}.json" for name in ours), "kapi.nodes.advertise.json"}
+    assert SCHEMAS.keys() - seen == {
+        *(f"kapi.tasks.{name}.json" for name in ours),
+        "kapi.nodes.advertise.json",
+    }
 
 
 BROKEN: Final[dict[str, tuple[str, Callable[[Any], object]]]] = {
@@ -131,14 +144,43 @@ BROKEN: Final[dict[str, tuple[str, Callable[[Any], object]]]] = {
     "an id that is too short": ("rest.task.json", lambda task: task.update(id="ab1d2f")),
     "a status that is a number": ("rest.error.json", lambda body: body.update(error=404)),
     "a success without a revision": ("rest.success.json", lambda body: body.pop("revision")),
-    "arguments that are no array": (_PUT, lambda body: body.update(data={"module": "m", "function": "f", "arguments": {}})),
+    "arguments that are no array": (
+        _PUT,
+        lambda body: body.update(data={"module": "m", "function": "f", "arguments": {}}),
+    ),
     "an unknown word": ("kapi.tasks.read_resp.json", lambda reply: reply.update(Reply="perhaps")),
+    "a word of another verb": (
+        "kapi.tasks.read_resp.json",
+        lambda reply: reply.update(Reply="task_running"),
+    ),
+    "many tasks where one was asked for": ("kapi.tasks.read_resp.json", lambda reply: reply.update(Reply=[])),
+    "a task that ended before it started": (
+        "rest.task.json",
+        lambda task: [task.update(ended_at=63_631_324_961), task.pop("started_at", None)],
+    ),
+    "both forms of adding": ("kapi.tasks.add_req.json", lambda message: message.update(Tasks=[])),
+    "one form and a piece of the other": (
+        "kapi.tasks.add_req.json",
+        lambda message: [message.pop("Arguments"), message.update(Tasks=[])],
+    ),
     "a reply without Reply": ("kapi.tasks.add_resp.json", lambda reply: reply.pop("Reply")),
-    "a catalogue under Reply": ("kapi.tasks.lookup_resp.json", lambda reply: reply.update(Reply=reply.pop("Help"))),
-    "an event of another category": ("kapi.tasks.task_added.json", lambda event: event.update({"Event-Category": "call"})),
+    "a catalogue under Reply": (
+        "kapi.tasks.lookup_resp.json",
+        lambda reply: reply.update(Reply=reply.pop("Help")),
+    ),
+    "an event of another category": (
+        "kapi.tasks.task_added.json",
+        lambda event: event.update({"Event-Category": "call"}),
+    ),
     "an event without its task": ("kapi.tasks.task_ended.json", lambda event: event.pop("Task")),
-    "another event's name": ("kapi.tasks.start_req.json", lambda message: message.update({"Event-Name": "stop_req"})),
-    "an account that is none": ("kapi.tasks.list_req.json", lambda message: message.update({"Account-ID": "me"})),
+    "another event's name": (
+        "kapi.tasks.start_req.json",
+        lambda message: message.update({"Event-Name": "stop_req"}),
+    ),
+    "an account that is none": (
+        "kapi.tasks.list_req.json",
+        lambda message: message.update({"Account-ID": "me"}),
+    ),
     "a page without end": ("kapi.tasks.list_req.json", lambda message: message.update({"Page-Size": 10_001})),
 }
 

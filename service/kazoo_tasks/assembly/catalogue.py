@@ -35,7 +35,7 @@ def build_catalogue(paths: Sequence[str]) -> Catalogue:
 def _imported(path: str) -> ModuleType:
     try:
         return importlib.import_module(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A boundary: a task module is somebody else's code and may raise anything while it is imported.
         reason = f"{type(error).__name__}: {error}"
         raise CannotStart(f"task module {path} cannot be imported: {reason}") from error

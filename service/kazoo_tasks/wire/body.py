@@ -26,7 +26,19 @@ class Progress(BaseModel):
 class TaskBody(BaseModel):
     """A task as everybody sees it. What does not apply is absent, never null."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "dependentRequired": {
+                "started_at": ["is_terminated"],
+                "is_terminated": ["started_at"],
+                "ended_at": ["started_at", "ran_for", "is_success"],
+                "ran_for": ["ended_at"],
+                "is_success": ["ended_at"],
+                "error": ["ended_at"],
+            }
+        },
+    )
 
     account_id: AccountId
     arguments: list[Any]

@@ -30,6 +30,7 @@ EVENTS: Final = {
     Kind.ENDED: "task_ended",
     Kind.REMOVED: "task_removed",
 }
+#: Every word with which a request may be refused.
 Refusal = Literal[
     "already_started",
     "bad_arguments",
@@ -43,6 +44,8 @@ Refusal = Literal[
     "quota_exceeded",
     "task_running",
 ]
+#: Those for any request that would change something.
+Unchanged = Literal["datastore_fault", "msg_id_conflict"]
 
 
 class FunctionHelp(BaseModel):
@@ -58,16 +61,61 @@ class FunctionHelp(BaseModel):
 
 
 class Reply(Header):
-    """A reply: `Reply` is the value asked for, or the word for why not."""
+    """A reply: `Reply`, which each kind has its own of, is the value asked for, or the word for why not."""
 
     event_category: Literal["tasks"] = Field(alias="Event-Category")
-    reply: TaskBody | list[TaskBody] | Refusal = Field(alias="Reply")
+
+
+class AddReply(Reply):
+    """The task that was added, or the array of them."""
+
+    reply: (
+        TaskBody
+        | list[TaskBody]
+        | Literal["bad_arguments", "no_function", "no_module", "quota_exceeded"]
+        | Unchanged
+    ) = Field(alias="Reply")
     error: dict[str, Any] | None = Field(None, alias="Error", description="details of a refusal")
-    defer_response: bool | None = Field(
-        None, alias="Defer-Response", description="true: another responder may know better"
-    )
-    next_start_key: str | None = Field(None, alias="Next-Start-Key")
+
+
+class ListReply(Reply):
+    """A page of an account's tasks."""
+
+    reply: list[TaskBody] | Literal["bad_start_key"] = Field(alias="Reply")
     start_key: str | None = Field(None, alias="Start-Key")
+    next_start_key: str | None = Field(None, alias="Next-Start-Key", description="absent on the last page")
+
+
+class OneTaskReply(Reply):
+    """A reply about one task, which may be unknown."""
+
+    defer_response: Literal[True] | None = Field(
+        None, alias="Defer-Response", description="only with not_found: another responder may know better"
+    )
+
+
+class ReadReply(OneTaskReply):
+    """The task as it is."""
+
+    reply: TaskBody | Literal["not_found"] = Field(alias="Reply")
+
+
+class StartReply(OneTaskReply):
+    """The task, started."""
+
+    reply: TaskBody | Literal["already_started", "not_found"] | Unchanged = Field(alias="Reply")
+
+
+class StopReply(OneTaskReply):
+    """The task, ended or about to be."""
+
+    reply: TaskBody | Literal["not_found", "not_running"] | Unchanged = Field(alias="Reply")
+
+
+class RemoveReply(OneTaskReply):
+    """The task as it was last."""
+
+    reply: TaskBody | Literal["not_found", "task_running"] | Unchanged = Field(alias="Reply")
 
 
 class LookupReply(Header):
@@ -81,13 +129,14 @@ class SnapshotReply(Header):
     """Where the snapshot is and what it holds."""
 
     event_category: Literal["tasks"] = Field(alias="Event-Category")
-    reply: dict[str, Any] | Refusal = Field(alias="Reply")
+    reply: dict[str, Any] | Literal["datastore_fault"] = Field(alias="Reply")
 
 
 class ErrorReply(Header):
     """The answer to a message that is no valid request."""
 
     event_category: Literal["error"] = Field(alias="Event-Category")
+    msg_id: str = Field(alias="Msg-ID", description="the message's own; empty if it has none that is a text")
     error_message: str = Field(alias="Error-Message")
     request: dict[str, Any] = Field(alias="Request")
     errors: dict[str, Any] | None = Field(None, alias="Errors", description="{path: {rule: {message, …}}}")

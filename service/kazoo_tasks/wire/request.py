@@ -67,7 +67,13 @@ class AddRequest(Request):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [{"required": ["Tasks"]}, {"required": ["Module", "Function", "Arguments"]}]
+            "oneOf": [
+                {
+                    "required": ["Tasks"],
+                    "properties": {"Module": False, "Function": False, "Arguments": False},
+                },
+                {"required": ["Module", "Function", "Arguments"], "properties": {"Tasks": False}},
+            ]
         }
     )
 

@@ -5,21 +5,44 @@ Pure; `kazoo-tasks schemas` writes them into `schemas/`, and the tests hold real
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from kazoo_tasks.wire.body import ErrorEnvelope, RestTask, SuccessEnvelope, TaskBody
-from kazoo_tasks.wire.reply import EVENTS, Advertise, ErrorReply, LookupReply, Reply, SnapshotReply, TaskEvent
-from kazoo_tasks.wire.request import REQUESTS, CanaryRequest
+from kazoo_tasks.wire.reply import (
+    EVENTS,
+    AddReply,
+    Advertise,
+    ErrorReply,
+    ListReply,
+    LookupReply,
+    ReadReply,
+    RemoveReply,
+    SnapshotReply,
+    StartReply,
+    StopReply,
+    TaskEvent,
+)
+from kazoo_tasks.wire.request import MAX_BULK, REQUESTS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_REPLIES: Final[dict[str, type[BaseModel]]] = {"lookup": LookupReply, "snapshot": SnapshotReply}
+#: By the key of the request; a canary is not answered.
+_REPLIES: Final[dict[str, type[BaseModel]]] = {
+    "lookup": LookupReply,
+    "add": AddReply,
+    "list": ListReply,
+    "read": ReadReply,
+    "start": StartReply,
+    "stop": StopReply,
+    "remove": RemoveReply,
+    "snapshot": SnapshotReply,
+}
 RestPutBody: Final = create_model(
     "RestPutBody",
     __doc__="The body of `PUT …/tasks`: one task, or an array of them.",
-    data=(RestTask | list[RestTask], ...),
+    data=(RestTask | Annotated[list[RestTask], Field(max_length=MAX_BULK)], ...),
 )
 
 
@@ -28,9 +51,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for event, model in REQUESTS.items():
         found[f"kapi.tasks.{event}.json"] = _schema(model, event)
-        reply = f"{model.key}_resp"
-        if model is not CanaryRequest:
-            found[f"kapi.tasks.{reply}.json"] = _schema(_REPLIES.get(model.key, Reply), reply)
+    for key, reply in _REPLIES.items():
+        found[f"kapi.tasks.{key}_resp.json"] = _schema(reply, f"{key}_resp")
     for event in EVENTS.values():
         found[f"kapi.tasks.{event}.json"] = _schema(TaskEvent, event)
     found["kapi.tasks.error_resp.json"] = _schema(ErrorReply, "error_resp")
