@@ -1,25 +1,20 @@
-"""The adapters that the settings choose: which bus, which journal, whose tokens.
+"""The bus that the settings choose, and the name that is written under.
 
-Touches nothing yet; what it builds is opened by `program`.
+Touches the broker for as long as it is open; used by every program, and by the operator's commands.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Final
 
-from kazoo_tasks.assembly.clock import SystemClock
 from kazoo_tasks.bus.amqp import AmqpBus
 from kazoo_tasks.bus.memory import MemoryBroker, MemoryBus
 from kazoo_tasks.bus.topology import RequestQueue
-from kazoo_tasks.gateway.auth import open_authenticator
-from kazoo_tasks.gateway.identity import Authenticator
-from kazoo_tasks.gateway.settings import AuthSettings, DevelopmentToken, GatewaySettings, JwtSettings
-from kazoo_tasks.model.errors import CannotStart
-from kazoo_tasks.ports import Bus, Journal
-from kazoo_tasks.settings import DEVELOPMENT_ACCOUNT, DEVELOPMENT_TOKEN, Settings, variable
-from kazoo_tasks.store.shelf import Keep
-from kazoo_tasks.store.sqlite import SqliteJournal
+from kazoo_tasks.ports import Bus
+from kazoo_tasks.settings import Settings
 from kazoo_tasks.wire.header import Sender
 
 _MEMORY: Final = "memory:"
@@ -51,47 +46,16 @@ def is_shared(settings: Settings) -> bool:
     return not settings.amqp_url.get_secret_value().startswith(_MEMORY)
 
 
-def build_journal(settings: Settings) -> Journal:
-    """The journal in the data directory."""
-    return SqliteJournal(
-        settings.data_dir, SystemClock(), Keep(settings.snapshot_keep, settings.snapshot_keep_days)
-    )
-
-
-def gateway_settings(settings: Settings) -> GatewaySettings:
-    """Where the gateway listens."""
-    return GatewaySettings(host=settings.http_host, port=settings.http_port)
-
-
-def health_settings(settings: Settings) -> GatewaySettings:
-    """Where a service without gateway answers probes."""
-    return GatewaySettings(host=settings.health_host, port=settings.health_port)
-
-
-def build_authenticator(settings: Settings) -> Authenticator:
-    """Whoever is configured to know tokens.
+@asynccontextmanager
+async def opened_bus(settings: Settings) -> AsyncIterator[Bus]:
+    """The bus, connected for as long as it is needed.
 
     Raises:
-        CannotStart: Nobody is, or a key is missing.
+        CannotStart: The broker cannot be reached.
     """
-    if not (settings.development or settings.tokens_file or settings.jwt_algorithm):
-        choices = [variable(name) for name in ("tokens_file", "jwt_algorithm", "development")]
-        raise CannotStart(f"the gateway knows no tokens: expected one of {', '.join(choices)} to be set")
-    development = DevelopmentToken(DEVELOPMENT_TOKEN, DEVELOPMENT_ACCOUNT) if settings.development else None
-    return open_authenticator(
-        AuthSettings(development, settings.tokens_file, _jwt_settings(settings)), settings.http_host
-    )
-
-
-def _jwt_settings(settings: Settings) -> JwtSettings | None:
-    if settings.jwt_algorithm is None:
-        return None
-    file = settings.jwt_key_file
-    is_set = file is not None and file.suffix in (".json", ".jwks")
-    return JwtSettings(
-        algorithm=settings.jwt_algorithm,
-        public_key_file=None if is_set else file,
-        jwks_file=file if is_set else None,
-        secret=settings.jwt_secret.get_secret_value() if settings.jwt_secret else None,
-        issuer=settings.jwt_issuer,
-    )
+    bus = build_bus(settings)
+    await bus.open()
+    try:
+        yield bus
+    finally:
+        await bus.close()

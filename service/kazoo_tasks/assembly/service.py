@@ -9,8 +9,8 @@ import asyncio
 import itertools
 import os
 from collections import Counter
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ import structlog
 
 from kazoo_tasks.assembly.catalogue import build_catalogue, module_paths
 from kazoo_tasks.assembly.clock import SystemClock
+from kazoo_tasks.assembly.door import sender_of
 from kazoo_tasks.assembly.health import Check
+from kazoo_tasks.assembly.journal import build_journal
 from kazoo_tasks.core.desk import Desk
 from kazoo_tasks.core.errand import Errands
 from kazoo_tasks.core.ledger import Ledger, Memory
@@ -202,6 +204,21 @@ class Service:
                 self.broken.set_result(error)
         elif not isinstance(error, StoreBroken):  # which is told by `broken` already
             _log.error("service.bug", exc_info=error)
+
+
+@asynccontextmanager
+async def opened_service(settings: Settings, bus: Bus, hurry: asyncio.Event) -> AsyncIterator[Service]:
+    """A service that takes requests; set `hurry` to have it stop without waiting for running tasks.
+
+    Raises:
+        CannotStart: With one sentence.
+    """
+    service = Service(settings, Doors(bus, build_journal(settings)), sender_of(settings))
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop(hurry)
 
 
 def _pool_settings(settings: Settings, modules: tuple[str, ...]) -> PoolSettings:

@@ -13,7 +13,6 @@ import typer
 
 from kazoo_tasks.model.errors import KazooTasksError
 from kazoo_tasks.settings import described_settings
-from kazoo_tasks.wire.schema import schema_text, schemas
 
 _TABLE: Final = re.compile(r"(?<=<!-- settings: begin -->\n).*(?=<!-- settings: end -->)", re.DOTALL)
 
@@ -26,6 +25,8 @@ def register(app: typer.Typer) -> None:
 
 def write_schemas(directory: Annotated[Path, typer.Argument(help="Where they go.")]) -> None:
     """Write the JSON Schemas of every message and body, and remove those that are no more."""
+    from kazoo_tasks.wire.schema import schema_text, schemas
+
     wanted = schemas()
     directory.mkdir(parents=True, exist_ok=True)
     for name, schema in wanted.items():

@@ -6,12 +6,13 @@ Touches signals and the event loop; assembly does the work.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import typer
 import uvloop
 
 from kazoo_tasks.assembly.log import set_up_logging
-from kazoo_tasks.assembly.program import Program, run_both, run_gateway, run_service
 from kazoo_tasks.cli.option import BusUrl, Config, settings_of
 from kazoo_tasks.settings import Settings
 
@@ -25,20 +26,26 @@ def register(app: typer.Typer) -> None:
 
 def service(config: Config = None, bus: BusUrl = None) -> None:
     """Run the service: take requests from the broker and execute tasks."""
-    _run(run_service, settings_of(config, bus))
+    from kazoo_tasks.assembly import service_alone
+
+    _run(service_alone.run, settings_of(config, bus))
 
 
 def gateway(config: Config = None, bus: BusUrl = None) -> None:
     """Run the gateway: turn REST requests into requests to the service."""
-    _run(run_gateway, settings_of(config, bus))
+    from kazoo_tasks.assembly import gateway_alone
+
+    _run(gateway_alone.run, settings_of(config, bus))
 
 
 def run(config: Config = None, bus: BusUrl = None) -> None:
     """Run service and gateway in one process."""
-    _run(run_both, settings_of(config, bus))
+    from kazoo_tasks.assembly import together
+
+    _run(together.run, settings_of(config, bus))
 
 
-def _run(program: Program, settings: Settings) -> None:
+def _run(program: Callable[[Settings], Coroutine[Any, Any, None]], settings: Settings) -> None:
     set_up_logging(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(program(settings))

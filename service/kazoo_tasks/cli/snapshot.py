@@ -11,15 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from kazoo_tasks.assembly.client import connected
-from kazoo_tasks.assembly.door import build_journal
 from kazoo_tasks.cli.option import BusUrl, Config, settings_of
 from kazoo_tasks.model.errors import DirectoryInUse
 from kazoo_tasks.settings import Settings
-from kazoo_tasks.store.snapshot import restore as restore_snapshot
 
 #: A snapshot of millions of tasks takes a while.
 _PATIENCE_S: Final = 120.0
@@ -45,6 +40,11 @@ def restore(
     config: Config = None,
 ) -> None:
     """Put a snapshot in the place of the journal; the service must not run."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from kazoo_tasks.store.snapshot import restore as restore_snapshot
+
     settings = settings_of(config)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
@@ -60,12 +60,16 @@ def restore(
 
 
 async def _ask(settings: Settings) -> dict[str, Any]:
+    from kazoo_tasks.assembly.client import connected
+
     async with connected(settings, _PATIENCE_S) as ask:
         taken: dict[str, Any] = (await ask("snapshot_req", {}))["Reply"]
         return taken
 
 
 async def _take(settings: Settings) -> dict[str, Any]:
+    from kazoo_tasks.assembly.journal import build_journal
+
     journal = build_journal(settings)
     try:
         await journal.load()

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from kazoo_tasks.assembly.client import connected
 from kazoo_tasks.cli.option import BusUrl, Config, settings_of
 from kazoo_tasks.model.errors import KazooTasksError
 from kazoo_tasks.settings import Settings
@@ -88,6 +87,8 @@ def _show(settings: Settings, event: str, fields: Mapping[str, object]) -> None:
 
 
 def _reply(settings: Settings, event: str, fields: Mapping[str, object]) -> dict[str, Any]:
+    from kazoo_tasks.assembly.client import connected
+
     async def asked() -> dict[str, Any]:
         async with connected(settings) as ask:
             return await ask(event, fields)
@@ -96,6 +97,8 @@ def _reply(settings: Settings, event: str, fields: Mapping[str, object]) -> dict
 
 
 async def _list(settings: Settings, account: str) -> None:
+    from kazoo_tasks.assembly.client import connected
+
     fields: dict[str, object] = {"Account-ID": account}
     async with connected(settings) as ask:
         while True:

@@ -13,8 +13,6 @@ import typer
 
 from kazoo_tasks.cli.option import Config, settings_of
 from kazoo_tasks.gateway.settings import Algorithm
-from kazoo_tasks.gateway.signed_token import Grant, mint_jwt
-from kazoo_tasks.gateway.token_file import add_token, mint_token
 from kazoo_tasks.model.errors import CannotStart, KazooTasksError
 from kazoo_tasks.model.identity import is_account_id
 
@@ -40,6 +38,8 @@ def new(
     config: Config = None,
 ) -> None:
     """Make a token, and add its digest to the tokens file of the settings."""
+    from kazoo_tasks.gateway.token_file import add_token, mint_token
+
     settings = settings_of(config)
     if settings.tokens_file is None:
         raise CannotStart("expected KAZOO_TASKS_TOKENS_FILE to say where tokens are kept, got nothing")
@@ -61,6 +61,8 @@ def signed(
     config: Config = None,
 ) -> None:
     """Make a JWT by the algorithm of the settings."""
+    from kazoo_tasks.gateway.signed_token import Grant, mint_jwt
+
     settings = settings_of(config)
     if settings.jwt_algorithm is None:
         raise CannotStart("expected KAZOO_TASKS_JWT_ALGORITHM to say how JWTs are signed, got nothing")

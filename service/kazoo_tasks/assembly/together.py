@@ -1,0 +1,27 @@
+"""The program `kazoo-tasks run`: service and gateway in one process.
+
+Touches what it opens; called by the CLI.
+"""
+
+from kazoo_tasks.assembly.door import opened_bus
+from kazoo_tasks.assembly.ending import supervised
+from kazoo_tasks.assembly.gateway import build_authenticator, opened_gateway
+from kazoo_tasks.assembly.service import opened_service
+from kazoo_tasks.settings import Settings
+
+
+async def run(settings: Settings) -> None:
+    """Be both until a signal comes.
+
+    Raises:
+        CannotStart: With one sentence.
+        StoreBroken, RequestsStopped: It cannot go on.
+    """
+    authenticator = build_authenticator(settings)
+    async with (
+        supervised() as ending,
+        opened_bus(settings) as bus,
+        opened_service(settings, bus, ending.hurry) as service,
+        opened_gateway(settings, bus, authenticator, service.checks()),
+    ):
+        await ending.come(service.broken)
