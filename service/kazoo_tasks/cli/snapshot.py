@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from kazoo_tasks.cli.option import BusUrl, Config, settings_of
-from kazoo_tasks.model.errors import DirectoryInUse
+from kazoo_tasks.model.errors import CannotStart, DirectoryInUse
 from kazoo_tasks.settings import Settings
 
 #: A snapshot of millions of tasks takes a while.
@@ -69,7 +69,10 @@ async def _ask(settings: Settings) -> dict[str, Any]:
 
 async def _take(settings: Settings) -> dict[str, Any]:
     from kazoo_tasks.assembly.journal import build_journal
+    from kazoo_tasks.store.snapshot import has_journal
 
+    if not has_journal(settings.data_dir):
+        raise CannotStart(f"expected a journal in {settings.data_dir}, got none")
     journal = build_journal(settings)
     try:
         await journal.load()

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from kazoo_tasks.model.change import Remembered
-from kazoo_tasks.model.errors import MsgIdConflict
+from kazoo_tasks.model.errors import MsgIdConflict, Refused
+
+#: About what an answer takes beside its reply.
+_ENTRY_BYTES: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,11 @@ class Answers:
     """The answers of the last while, bounded by age and by size; the oldest go first."""
 
     def __init__(self, window_s: int, max_bytes: int, remembered: Iterable[Remembered] = ()) -> None:
-        """Keep answers for `window_s` seconds, and replies of at most `max_bytes` together."""
+        """Keep answers for `window_s` seconds, and at most about `max_bytes` of them."""
         self._window_s = window_s
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._refused: dict[tuple[str, str], Refused] = {}
         # Insertion order is age order: a replaced answer moves to the end. A plain dict would be slow to take
         # from the front of, since it skips what was taken before each time.
         self._by_key: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
@@ -68,19 +73,28 @@ class Answers:
 
         Raises:
             MsgIdConflict: The id was used to ask for something else.
+            Refused: It was refused then, and is again.
         """
         answer = self._by_key.get(origin.key)
         if answer is None:
             return None
         origin.check(answer.digest)
+        refused = self._refused.get(origin.key)
+        if refused is not None:
+            raise refused.again()
         return answer.reply
+
+    def refuse(self, origin: Origin, refused: Refused, at: int) -> None:
+        """Remember a refusal, until the next start: it changed nothing, so nothing of it is on disk."""
+        self.keep(origin.answered(b"", at))
+        self._refused[origin.key] = refused
 
     def keep(self, answer: Remembered) -> None:
         """Remember an answer instead of any earlier one to the same request."""
         key = answer.owner, answer.msg_id
         self._drop(key)
         self._by_key[key] = answer
-        self._bytes += len(answer.reply)
+        self._bytes += _size(answer)
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._by_key)))
 
@@ -94,4 +108,9 @@ class Answers:
     def _drop(self, key: tuple[str, str]) -> None:
         dropped = self._by_key.pop(key, None)
         if dropped is not None:
-            self._bytes -= len(dropped.reply)
+            self._bytes -= _size(dropped)
+            self._refused.pop(key, None)
+
+
+def _size(answer: Remembered) -> int:
+    return len(answer.reply) + _ENTRY_BYTES

@@ -106,6 +106,7 @@ class Ledger:
 
         Raises:
             MsgIdConflict: The id was used to ask for something else.
+            Refused: By `effect`, now or the first time.
         """
         flight = self._flights.get(origin.key)
         if flight is not None:
@@ -116,6 +117,8 @@ class Ledger:
         try:
             reply = await effect()
         except BaseException as error:
+            if isinstance(error, Refused):
+                self._answers.refuse(origin, error, self.now())
             self._land(flight, error)
             raise
         self._land(flight, reply)
@@ -167,6 +170,6 @@ class Ledger:
             if isinstance(outcome, bytes):
                 joined.set_result(outcome)
             elif isinstance(outcome, Refused):
-                joined.set_exception(type(outcome)(str(outcome), outcome.detail))
+                joined.set_exception(outcome.again())
             else:
                 joined.set_exception(outcome)

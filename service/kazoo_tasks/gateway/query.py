@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import STATUSES
 from kazoo_tasks.wire.request import MAX_PAGE
-from kazoo_tasks.wire.validation import Problems, problem
+from kazoo_tasks.wire.validation import Problems, not_listed, problem
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 _MAX_NAME: Final = 64
@@ -84,8 +84,7 @@ def _text(most: int) -> _Reader:
 def _status(name: str, value: str) -> str | Problems:
     if value in STATUSES:
         return value
-    said = f"Value not found in enumerated list of values: {', '.join(STATUSES)}"
-    return problem(name, "enum", said, target=list(STATUSES), value=value)
+    return not_listed(name, STATUSES, value)
 
 
 _PARAMETERS: Final[Mapping[str, tuple[str, _Reader]]] = {

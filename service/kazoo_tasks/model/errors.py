@@ -52,6 +52,10 @@ class Refused(KazooTasksError):
         super().__init__(message)
         self.detail = detail
 
+    def again(self) -> Refused:
+        """The same refusal, for another caller: one that is raised twice collects both their traces."""
+        return type(self)(str(self), self.detail)
+
 
 class NotFound(Refused):
     """No such task, as far as this account may know."""

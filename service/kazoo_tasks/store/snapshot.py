@@ -17,7 +17,7 @@ from kazoo_tasks.store.directory import DataDirectory, Lock, create_private, syn
 from kazoo_tasks.store.shelf import Shelf, Snapshot, verify
 from kazoo_tasks.store.statement import SQL
 
-__all__ = ["Snapshot", "list_snapshots", "restore", "verify"]
+__all__ = ["Snapshot", "has_journal", "list_snapshots", "restore", "verify"]
 
 _CHUNK: Final = 1 << 20
 
@@ -28,6 +28,11 @@ Progress = Callable[[int, int], None]
 def list_snapshots(data_dir: Path) -> list[Snapshot]:
     """The finished snapshots of a data directory, newest first."""
     return Shelf(DataDirectory(data_dir.absolute()).snapshots).snapshots()
+
+
+def has_journal(data_dir: Path) -> bool:
+    """Whether a service ever ran on a data directory."""
+    return DataDirectory(data_dir.absolute()).journal.exists()
 
 
 def restore(

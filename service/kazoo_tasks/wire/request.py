@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
 
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.wire.codec import encode
 from kazoo_tasks.wire.header import AccountId, Header, Text
-from kazoo_tasks.wire.validation import problem, validated
+from kazoo_tasks.wire.validation import not_listed, problem, validated
 
 MAX_BULK: Final = 10_000
 MAX_PAGE: Final = 10_000
@@ -46,6 +46,13 @@ class Request(Header):
     def owner(self) -> str:
         """Within whose requests the `Msg-ID` is unique."""
         return self.account_id or self.server_id or ""
+
+    def check(self) -> None:
+        """Have what no single field can tell.
+
+        Raises:
+            BadRequest: Fields are each right and do not go together.
+        """
 
     def digest(self) -> bytes:
         """A hash of what is asked, whoever asks and however often."""
@@ -87,17 +94,14 @@ class AddRequest(Request):
     start: bool = Field(default=False, alias="Start")
     auth_account_id: AccountId | None = Field(None, alias="Auth-Account-ID")
 
-    @model_validator(mode="after")
-    def _one_form(self) -> AddRequest:
+    @override
+    def check(self) -> None:
         single = {"Module": self.module, "Function": self.function, "Arguments": self.arguments}
         missing = [key for key, value in single.items() if value is None]
         if self.tasks is None and missing:
-            raise PydanticCustomError(
-                "one_form", "expected Tasks, or {keys} too", {"keys": ", ".join(missing)}
-            )
+            raise BadRequest(problem("Tasks", "required", f"Expected Tasks, or {', '.join(missing)} too"))
         if self.tasks is not None and len(missing) < len(single):
-            raise PydanticCustomError("one_form", "expected either Tasks or Module, Function and Arguments")
-        return self
+            raise BadRequest(problem("Tasks", "oneOf", f"Expected either Tasks or {', '.join(single)}"))
 
     @property
     def new_tasks(self) -> list[NewTask]:
@@ -201,12 +205,7 @@ def parse_request(body: dict[str, Any]) -> Request:
     model = REQUESTS.get(name) if isinstance(name, str) else None
     if model is None:
         header = validated(Header, body)
-        raise BadRequest(
-            problem(
-                "Event-Name",
-                "enum",
-                f"Value not found in enumerated list of values: {', '.join(REQUESTS)}",
-                value=header.event_name,
-            )
-        )
-    return validated(model, body)
+        raise BadRequest(not_listed("Event-Name", list(REQUESTS), header.event_name))
+    request = validated(model, body)
+    request.check()
+    return request

@@ -5,7 +5,8 @@ Translates pydantic's; used by the AMQP and the REST door alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,8 @@ from kazoo_tasks.model.errors import BadRequest
 Problems = dict[str, dict[str, dict[str, object]]]
 _Model = TypeVar("_Model", bound=BaseModel)
 
+#: How pydantic lists the words of a `Literal`.
+_QUOTED = re.compile(r"'([^']*)'")
 _STRICT = "Strict checking of data is enabled; only include schema-defined properties"
 _TYPES: Final = {
     "string_type": "string",
@@ -91,6 +94,20 @@ def _other(item: ErrorDetails, _: dict[str, Any]) -> tuple[str, dict[str, object
     return "invalid", {"message": item["msg"]}
 
 
+def not_listed(path: str, words: Sequence[str], value: object) -> Problems:
+    """The problem of a value that is none of the allowed words."""
+    return {path: {"enum": {**_enum(words), "value": value}}}
+
+
+def _literal(_: ErrorDetails, context: dict[str, Any]) -> tuple[str, dict[str, object]]:
+    return "enum", _enum(_QUOTED.findall(context["expected"]))
+
+
+def _enum(words: Sequence[str]) -> dict[str, object]:
+    message = f"Value not found in enumerated list of values: {', '.join(words)}"
+    return {"message": message, "target": list(words)}
+
+
 def _bound(
     rule: str, text: str, key: str
 ) -> Callable[[ErrorDetails, dict[str, Any]], tuple[str, dict[str, object]]]:
@@ -109,6 +126,5 @@ _RULES: Final = {
     "greater_than_equal": _bound("minimum", "Value must be at least {}", "ge"),
     "less_than_equal": _bound("maximum", "Value must be at most {}", "le"),
     "string_pattern_mismatch": _bound("pattern", "Failed to match pattern '{}'", "pattern"),
-    "literal_error": _bound("enum", "Value not found in enumerated list of values: {}", "expected"),
-    "enum": _bound("enum", "Value not found in enumerated list of values: {}", "expected"),
+    "literal_error": _literal,
 }

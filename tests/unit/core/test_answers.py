@@ -3,7 +3,7 @@
 import pytest
 
 from kazoo_tasks.core.answers import Answers, Origin
-from kazoo_tasks.model.errors import MsgIdConflict
+from kazoo_tasks.model.errors import MsgIdConflict, TaskRunning
 from support.build import NOW
 
 
@@ -44,16 +44,30 @@ def test_what_is_as_old_as_the_window_is_still_remembered() -> None:
 
 def test_the_oldest_give_way_to_what_would_not_fit() -> None:
     """Replies count in bytes."""
-    answers = Answers(10, 10)
+    reply = b"x" * 10_000
+    answers = Answers(10, 2 * len(reply) + 2_000)
     for n in range(5):
-        answers.keep(origin(str(n)).answered(b"xxxx", NOW))
+        answers.keep(origin(str(n)).answered(reply, NOW))
 
     assert [answers.recall(origin(str(n))) is not None for n in range(5)] == [False, False, False, True, True]
 
 
 def test_a_reply_that_is_larger_than_all_room_is_not_kept() -> None:
     """It is answered, and not remembered."""
-    answers = Answers(10, 3)
-    answers.keep(origin("a").answered(b"xxxx", NOW))
+    answers = Answers(10, 3_000)
+    answers.keep(origin("a").answered(b"x" * 4_000, NOW))
 
     assert len(answers) == 0
+
+
+def test_a_refusal_is_remembered_as_well() -> None:
+    """Until something else is known of the request."""
+    answers = Answers(10, 1000)
+    answers.refuse(origin("a"), TaskRunning("still"), NOW)
+
+    with pytest.raises(TaskRunning, match="still"):
+        answers.recall(origin("a"))
+    with pytest.raises(MsgIdConflict):
+        answers.recall(origin("a", b"e"))
+    answers.keep(origin("a").answered(b"1", NOW))
+    assert answers.recall(origin("a")) == b"1"

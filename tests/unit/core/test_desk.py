@@ -212,6 +212,19 @@ async def test_the_same_request_again_gets_the_same_answer(office: Office) -> No
     assert [change.kind for change in office.changes].count(Kind.ADDED) == 1
 
 
+async def test_the_same_refused_request_again_is_refused_again(office: Office) -> None:
+    """Though it would be granted by now: the first answer counts."""
+    task = await office.add(start=True)
+    with pytest.raises(TaskRunning):
+        await office.remove(task["id"], msg_id="r")
+    office.pool.end(task["id"])
+    await office.settled()
+
+    with pytest.raises(TaskRunning):
+        await office.remove(task["id"], msg_id="r")
+    assert (await office.remove(task["id"], msg_id="another"))["is_success"]
+
+
 async def test_the_same_request_twice_at_once_has_one_effect(office: Office) -> None:
     """A redelivery may overtake the answer."""
     one, two = await both(office.add(msg_id="a"), office.add(msg_id="a"))

@@ -56,7 +56,14 @@ def test_an_event_name_of_another_type_is_a_problem(name: object) -> None:
 
 def test_one_and_many_do_not_go_together() -> None:
     """Which one would be meant?"""
-    assert problems_of({**ADD, "Tasks": []})[""]["invalid"]["message"].startswith("expected either")
+    assert problems_of({**ADD, "Tasks": []})["Tasks"]["oneOf"]["message"].startswith("Expected either")
+
+
+def test_one_needs_all_of_its_parts() -> None:
+    """Or there are many."""
+    found = problems_of({key: value for key, value in ADD.items() if key != "Function"})
+
+    assert found["Tasks"]["required"]["message"] == "Expected Tasks, or Function too"
 
 
 def test_bulk_problems_name_the_task() -> None:
