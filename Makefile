@@ -11,7 +11,7 @@ SOURCES := service tests deploy/dev
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links --no-emit-options --strip-extras --allow-unsafe $(UPGRADE)
 
-.PHONY: help setup run test lint format types schemas docs lock clean
+.PHONY: help setup run test faults lint format types schemas docs lock bench profile clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: setup ## Run service and gateway with a broker of their own, until Ctrl-C
 
 test: setup lint types ## Lint, type-check and run the whole test suite with coverage
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+faults: setup ## Run the fault lab in its long form, most of an hour and the soak's (FAULTS_SOAK_S=3600, FAULTS_SEED=1)
+	@FAULTS=long $(PY) -m pytest tests/faults -m "long or not long" -p no:randomly --durations=0
 
 lint: setup ## Check rules, format and the floors that imports keep to
 	@.venv/bin/ruff check $(SOURCES)
@@ -46,6 +49,16 @@ docs: setup ## Write the settings table of README.md from the settings model
 lock: setup ## Write deploy/requirements*.txt from pyproject.toml (UPGRADE=--upgrade for new versions)
 	@$(COMPILE) --output-file deploy/requirements.txt pyproject.toml
 	@$(COMPILE) --extra dev --constraint deploy/requirements.txt --output-file deploy/requirements-dev.txt pyproject.toml
+
+bench: setup ## Measure beside the peers and write tests/bench/RESULTS.md (ONLY=P1,P5 for some, RUNS=5)
+	@PYTHONPATH=tests:deploy/dev $(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
+
+profile: setup ## Show where a request's time goes in the running service (ONLY=P1, P2 or P3 for one load)
+	@PYTHONPATH=tests:deploy/dev $(PY) -m bench.profile $(if $(ONLY),--only $(ONLY))
+
+# The peers' lock, made like ours and holding to our versions of what both have.
+tests/bench/requirements.txt: tests/bench/requirements.in deploy/requirements.txt
+	@$(subst "make lock","make $@",$(COMPILE)) --output-file $@ $<
 
 clean: ## Remove what was built, run and cached here
 	@rm -rf .run build dist service/*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
