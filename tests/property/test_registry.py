@@ -52,7 +52,11 @@ class RegistryMachine(RuleBasedStateMachine):
     def page(self, size: int, start: int, status: Status | None, module: str | None) -> None:
         """Any page is what a scan over everything finds."""
         query = Query(size, start_seq=start, status=status, module=module)
-        expected = [t for t in self.account(ACCOUNT) if t.seq >= start and query.wants(t)]
+        expected = [
+            task
+            for task in self.account(ACCOUNT)
+            if task.seq >= start and status in (None, task.status) and module in (None, task.module)
+        ]
         page = self.registry.page(ACCOUNT, query)
 
         assert page.tasks == expected[:size]

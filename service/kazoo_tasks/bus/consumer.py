@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from pamqp import frame
-from pamqp.commands import Basic
 
+from kazoo_tasks.bus.frame import ack, reject
 from kazoo_tasks.bus.outlet import Outlet
 from kazoo_tasks.bus.topology import RequestQueue
 from kazoo_tasks.ports import Delivery
@@ -46,12 +45,17 @@ class Consumer:
             await self._channel.basic_cancel(self._tag)
         # Only now: given back while still consuming, they would come straight back to us.
         for tag in self._withheld:
-            self.settle(Basic.Reject(tag, requeue=True))
+            self.reject(tag, requeue=True)
 
-    def settle(self, word: Basic.Ack | Basic.Reject) -> None:
-        """Tell the broker what became of a message; on a dead channel do nothing: it comes again."""
+    def ack(self, tag: int) -> None:
+        """Tell the broker that a message is done with; on a dead channel do nothing: it comes again."""
         if not self._channel.is_closed:
-            self._outlet.write(frame.marshal(word, self._channel.number))
+            self._outlet.write(ack(self._channel.number, tag))
+
+    def reject(self, tag: int, *, requeue: bool) -> None:
+        """Give a message back, or to the dead letters; on a dead channel do nothing: it comes again."""
+        if not self._channel.is_closed:
+            self._outlet.write(reject(self._channel.number, tag, requeue=requeue))
 
     async def _take(self, message: DeliveredMessage, handle: Callable[[Delivery], Awaitable[None]]) -> None:
         tag = message.delivery_tag or 0
@@ -83,14 +87,15 @@ class AmqpDelivery:
 
     async def ack(self) -> None:
         """Done with it."""
-        self._settle(Basic.Ack(self._tag))
+        if consumer := self._settle():
+            consumer.ack(self._tag)
 
     async def reject(self) -> None:
         """Send it to the dead letters."""
-        self._settle(Basic.Reject(self._tag, requeue=False))
+        if consumer := self._settle():
+            consumer.reject(self._tag, requeue=False)
 
-    def _settle(self, word: Basic.Ack | Basic.Reject) -> None:
+    def _settle(self) -> Consumer | None:
         # A second word about the same message would make the broker close the channel.
         consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            consumer.settle(word)
+        return consumer

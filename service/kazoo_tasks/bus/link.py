@@ -23,6 +23,7 @@ from yarl import URL
 
 from kazoo_tasks.bus.consumer import Consumer
 from kazoo_tasks.bus.declaration import Declaration
+from kazoo_tasks.bus.frame import OVERHEAD, publish
 from kazoo_tasks.bus.outlet import Outlet
 from kazoo_tasks.bus.refusal import answered, reason
 from kazoo_tasks.bus.topology import RequestQueue
@@ -37,9 +38,6 @@ CLOSE_S: Final = 2.0
 
 #: Frames that aiormq reads ahead for a channel; with its ten, reading stops for each handful of messages.
 READ_AHEAD: Final = 1000
-
-#: Bytes around what a frame carries.
-FRAME_OVERHEAD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +191,12 @@ class Link:
         self.lose(f"the queue of consumer {cancel.consumer_tag} was deleted")
 
     def _marshal(self, message: Outgoing) -> bytes:
-        number = self._sending.number
-        size = self._connection.connection_tune.frame_max - FRAME_OVERHEAD
+        number, limit = self._sending.number, self._connection.connection_tune.frame_max
+        if not message.headers:
+            return publish(number, (message.exchange, message.routing_key), message.body, limit)
+        size = limit - OVERHEAD
         properties = Basic.Properties(
-            content_type="application/json", headers=dict(message.headers) or None, delivery_mode=1
+            content_type="application/json", headers=dict(message.headers), delivery_mode=1
         )
         frames: tuple[frame.FrameTypes, ...] = (
             Basic.Publish(exchange=message.exchange, routing_key=message.routing_key),

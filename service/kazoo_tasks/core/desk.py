@@ -130,9 +130,9 @@ class Desk:
 
     async def _add(self, origin: Origin, order: Order) -> bytes:
         self._check(order)
-        now = self._ledger.now()
-        added = [self._new(order.account_id, draft, now) for draft in order.drafts]
-        launches = [self._runner.prepare(task.start(now)) for task in added] if order.start else []
+        submitted_at = self._ledger.submission_time()
+        added = [self._new(order.account_id, draft, submitted_at) for draft in order.drafts]
+        launches = [self._runner.prepare(task.start(submitted_at)) for task in added] if order.start else []
         changes = [Change(Kind.ADDED, task) for task in added]
         changes += [change for launch in launches for change in launch.changes]
         shown = [launch.task for launch in launches] or added
@@ -201,7 +201,7 @@ class Desk:
             except Refused as error:
                 raise type(error)(str(error), _which(index, draft)) from error
 
-    def _new(self, account_id: str, draft: Draft, now: int) -> Task:
+    def _new(self, account_id: str, draft: Draft, submitted_at: int) -> Task:
         return Task(
             seq=self._ledger.take_seq(),
             id=task_id(self._random(TASK_ID_BYTES)),
@@ -209,7 +209,7 @@ class Desk:
             module=draft.module,
             function=draft.function,
             arguments=encode(draft.arguments),
-            submitted_at=now,
+            submitted_at=submitted_at,
         )
 
 

@@ -61,10 +61,15 @@ class Ledger:
         self.epoch = loaded.epoch
         self._next_seq = loaded.next_seq
         self.registry = Registry(loaded.tasks)
+        self._latest = max((task.submitted_at for task in self.registry), default=0)
         self._answers = Answers(self._memory.window_s, self._memory.max_bytes, loaded.remembered)
 
     def now(self) -> int:
-        """Gregorian seconds that never go back while this start lasts, so that lists stay ascending."""
+        """Gregorian seconds."""
+        return self._clock.now()
+
+    def submission_time(self) -> int:
+        """Gregorian seconds that never go back, whatever the clock does, so that lists stay ascending."""
         self._latest = max(self._latest, self._clock.now())
         return self._latest
 

@@ -5,8 +5,8 @@ Touches nothing outside; written by the desk after each commit, read by everybod
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -19,6 +19,7 @@ from kazoo_tasks.model.task import Status, Task
 #: A page ends early rather than grow into a reply that nobody would take.
 MAX_PAGE_BYTES: Final = 4 * 2**20
 _by_seq = attrgetter("seq")
+_by_time = attrgetter("submitted_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,20 @@ class Query:
     created_from: int | None = None
     created_to: int | None = None
 
-    def wants(self, task: Task) -> bool:
-        """Whether a task is one of those."""
-        return (
-            (self.status is None or task.status is self.status)
-            and (self.module is None or task.module == self.module)
-            and (self.function is None or task.function == self.function)
-            and (self.created_from is None or task.submitted_at >= self.created_from)
-            and (self.created_to is None or task.submitted_at <= self.created_to)
-        )
+    def test(self) -> Callable[[Task], bool] | None:
+        """Whether a task is one of those, asking only what matters; `None` if all are. The times are not its affair."""
+        wanted = [(key, value) for key, value in self._conditions() if value is not None]
+        if not wanted:
+            return None
+        if len(wanted) == 1:
+            ((get, value),) = wanted
+            return lambda task: get(task) == value
+        return lambda task: all(get(task) == value for get, value in wanted)
+
+    def _conditions(self) -> Iterator[tuple[Callable[[Task], object], object]]:
+        yield attrgetter("status"), self.status
+        yield attrgetter("module"), self.module
+        yield attrgetter("function"), self.function
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,11 @@ class Registry:
 
     def page(self, account_id: str, query: Query) -> Page:
         """The wanted tasks of an account from one `seq` on, in order of submission: no more than fit a page."""
-        tasks = self._by_account.get(account_id, [])
-        begin = bisect_left(tasks, query.start_seq, key=_by_seq)
+        candidates = _between(self._by_account.get(account_id, []), query)
+        test = query.test()
         found: list[Task] = []
         room = MAX_PAGE_BYTES
-        for task in filter(query.wants, islice(tasks, begin, None)):
+        for task in filter(test, candidates) if test else candidates:
             if len(found) == query.page_size or room < 0:
                 return Page(found, task.seq)
             found.append(task)
@@ -131,6 +137,17 @@ class Registry:
         del tasks[bisect_left(tasks, task.seq, key=_by_seq)]
         if not tasks:
             del self._by_account[task.account_id]
+
+
+def _between(tasks: list[Task], query: Query) -> Iterator[Task]:
+    """The tasks of a list from a `seq` on and within times; both ascend, so nothing has to be looked at for it."""
+    begin = bisect_left(tasks, query.start_seq, key=_by_seq)
+    if query.created_from is not None:
+        begin = max(begin, bisect_left(tasks, query.created_from, key=_by_time))
+    end = len(tasks)
+    if query.created_to is not None:
+        end = bisect_right(tasks, query.created_to, key=_by_time)
+    return islice(tasks, begin, end)
 
 
 def _weight(task: Task) -> int:

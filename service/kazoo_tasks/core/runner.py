@@ -6,16 +6,18 @@ Touches the pool through its port, and the ledger; asked by the desk, told by th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from kazoo_tasks.core.errand import Errands
 from kazoo_tasks.core.ledger import Ledger
+from kazoo_tasks.core.pace import Pace
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.model.change import Change, Kind
-from kazoo_tasks.model.errors import KazooTasksError, NotFound, StoreUnavailable
+from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import Outcome, Succeeded
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.ports import Assignment, Pool
@@ -29,7 +31,7 @@ class Launch:
     """A start that is decided and not yet committed.
 
     Attributes:
-        claimed: A slot is reserved for it, so the assignment is committed together with the start.
+        claimed: A place is reserved for it, so the assignment is committed together with the start.
     """
 
     task: Task
@@ -47,12 +49,14 @@ class Runner:
         self._turns = turns
         self._errands = errands
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
-        self.schedule = Schedule(pool)
+        self._over: dict[str, Outcome] = {}
+        self._round_due = False
+        self.schedule = Schedule(pool, Pace(asyncio.get_running_loop().time))
 
     # --- asked by the desk ---
 
     def prepare(self, task: Task) -> Launch:
-        """Decide how a task that is being started begins: in a slot at once, or waiting."""
+        """Decide how a task that is being started begins: with a place at once, or waiting."""
         started = Change(Kind.STARTED, task)
         if not self.schedule.claim():
             return Launch(task, (started,), claimed=False)
@@ -78,8 +82,8 @@ class Runner:
 
     async def drain(self, grace_s: float) -> None:
         """Run nothing more, and let what runs come to its end, but no longer than `grace_s`."""
-        self.schedule.hold()
-        running = {task.id for task in self._ledger.registry if task.status is Status.RUNNING}
+        await self._take_back(self.schedule.hold())
+        running = [task.id for task in self._ledger.registry if task.status is Status.RUNNING]
         endings = [asyncio.get_running_loop().create_future() for _ in running]
         for task_id, ended in zip(running, endings, strict=True):
             self._endings.setdefault(task_id, []).append(ended)
@@ -91,16 +95,32 @@ class Runner:
     def idle(self) -> None:
         """See `ports.PoolWatcher`."""
         self.schedule.place_waiting()
-        while (task_id := self.schedule.next()) is not None:
-            self._errands.send(self._assign(task_id), f"assign {task_id}")
+        self._come_round()
 
     def ended(self, task_id: str, outcome: Outcome) -> None:
         """See `ports.PoolWatcher`."""
-        self._errands.send(self._end(task_id, outcome), f"end {task_id}")
+        self._over[task_id] = outcome
+        self.schedule.ended(task_id)
+        self._come_round()
 
     def progressed(self, task_id: str, progress: bytes) -> None:
         """See `ports.PoolWatcher`."""
         self._errands.send(self._progress(task_id, progress), f"progress {task_id}")
+
+    # --- what one turn of the event loop brings is written together ---
+
+    def _come_round(self) -> None:
+        if not self._round_due:
+            self._round_due = True
+            self._errands.send(self._round(), "round")
+
+    async def _round(self) -> None:
+        self._round_due = False
+        over, self._over = self._over, {}
+        if chosen := self.schedule.next():
+            self._errands.send(self._assign(chosen), "assign")
+        if over:
+            await self._end(over)
 
     def _begin(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
@@ -108,56 +128,80 @@ class Runner:
                 self.schedule.place(_assignment(launch.task))
             else:
                 self.schedule.enqueue(launch.task.id)
-        self.idle()
+        self._come_round()
 
     def _abandon(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             if launch.claimed:
                 self.schedule.release()
 
-    async def _assign(self, task_id: str) -> None:
-        async with self._turns.take(task_id):
+    async def _assign(self, chosen: Sequence[str]) -> None:
+        async with self._turns.take(*chosen):
+            tasks = [task for task_id in chosen if (task := self._assigned(task_id))]
             try:
-                # Stopped or removed between its turn in the queue and this one: nothing to run.
-                assigned = self._ledger.registry.get(task_id).assign(self._ledger.epoch)
-                await self._ledger.commit([Change(Kind.ASSIGNED, assigned)])
+                await self._ledger.commit([Change(Kind.ASSIGNED, task) for task in tasks])
             except StoreUnavailable:
-                self.schedule.release()
-                self.schedule.enqueue(task_id)
-                await asyncio.sleep(_RETRY_S)
-                self.idle()
+                await self._put_back(tasks)
             except KazooTasksError:
-                self.schedule.release()
+                return  # the store is broken, and the process ends
             else:
-                self.schedule.place(_assignment(assigned))
+                for task in tasks:
+                    self.schedule.place(_assignment(task))
 
-    async def _end(self, task_id: str, outcome: Outcome) -> None:
-        async with self._turns.take(task_id):
-            await self._write_end(task_id, outcome)
-        for ended in self._endings.pop(task_id, ()):
-            if not ended.done():
-                ended.set_result(None)
-
-    async def _write_end(self, task_id: str, outcome: Outcome) -> None:
-        task, now = self._ledger.registry.get(task_id), self._ledger.now()
-        ended = (
-            task.succeed(now, outcome.result)
-            if isinstance(outcome, Succeeded)
-            else task.fail(now, outcome.text())
-        )
+    def _assigned(self, task_id: str) -> Task | None:
         try:
-            await self._ledger.commit([Change(Kind.ENDED, ended)])
+            return self._ledger.registry.get(task_id).assign(self._ledger.epoch)
+        except Refused:
+            # Stopped or removed between its turn in the queue and this one: nothing to run.
+            self.schedule.release()
+            return None
+
+    async def _put_back(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            self.schedule.release()
+            self.schedule.enqueue(task.id)
+        await asyncio.sleep(_RETRY_S)
+        self._come_round()
+
+    async def _take_back(self, unseen: Sequence[str]) -> None:
+        """Let tasks that no child has seen wait for the next start, which would take them for interrupted."""
+        async with self._turns.take(*unseen):
+            tasks = [self._ledger.registry.get(task_id).take_back() for task_id in unseen]
+            with suppress(KazooTasksError):
+                await self._ledger.commit([Change(Kind.REQUEUED, task) for task in tasks])
+
+    async def _end(self, over: Mapping[str, Outcome]) -> None:
+        async with self._turns.take(*over):
+            await self._write_end(over)
+        for task_id in over:
+            for ended in self._endings.pop(task_id, ()):
+                if not ended.done():
+                    ended.set_result(None)
+
+    async def _write_end(self, over: Mapping[str, Outcome]) -> None:
+        now = self._ledger.now()
+        ended = [
+            _ended(self._ledger.registry.get(task_id), outcome, now) for task_id, outcome in over.items()
+        ]
+        try:
+            await self._ledger.commit([Change(Kind.ENDED, task) for task in ended])
         except StoreUnavailable:
             await asyncio.sleep(_RETRY_S)
-            await self._write_end(task_id, outcome)
+            await self._write_end(over)
 
     async def _progress(self, task_id: str, progress: bytes) -> None:
         async with self._turns.take(task_id):
             try:
                 task = self._ledger.registry.get(task_id).report(progress)
                 await self._ledger.commit([Change(Kind.PROGRESSED, task)])
-            except (StoreUnavailable, NotFound):
+            except (StoreUnavailable, Refused):
                 return  # the next report tells more anyway
+
+
+def _ended(task: Task, outcome: Outcome, now: int) -> Task:
+    if isinstance(outcome, Succeeded):
+        return task.succeed(now, outcome.result)
+    return task.fail(now, outcome.text())
 
 
 def _assignment(task: Task) -> Assignment:

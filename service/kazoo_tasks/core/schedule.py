@@ -1,25 +1,28 @@
 """Who runs next, and why not: the tasks that wait for a slot.
 
-Touches only the pool's count of idle slots; asked by the desk. Fairness, priorities and timers have their home here.
+Touches only the pool's count of idle slots; asked by the runner. Fairness, priorities and timers have their home here.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 
+from kazoo_tasks.core.pace import Pace
 from kazoo_tasks.ports import Assignment, Pool
 
 
 class Schedule:
     """Waiting tasks in the order in which they were started.
 
-    A slot is reserved from the decision to use it until the commit is through and the pool has the assignment, so
-    that no two decisions use one slot.
+    A place is reserved from the decision to use it until the commit is through and the schedule has the assignment,
+    so that no two decisions use one place. There are as many places as slots, and some more for runs so short that
+    a slot would wait longer for the commit than for the run.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        """Watch a pool."""
+    def __init__(self, pool: Pool, pace: Pace) -> None:
+        """Watch a pool, and how fast it goes."""
         self._pool = pool
+        self._pace = pace
         # Not a plain dict, which skips all that was taken from its front before, each time.
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._parked: dict[str, str] = {}
@@ -36,13 +39,16 @@ class Schedule:
         """Tasks that cannot be run for now, and why."""
         return self._parked
 
-    def hold(self) -> None:
-        """Run nothing more; what waits is left to the next start."""
+    def hold(self) -> list[str]:
+        """Run nothing more; the tasks that were claimed ahead and that no child has seen."""
         self._held = True
+        unseen = [assignment.task_id for assignment in self._unplaced]
+        self._unplaced.clear()
+        return unseen
 
     def claim(self) -> bool:
-        """Reserve a slot for a task that is only just being started; never past those that wait."""
-        if self._waiting or not self._free():
+        """Reserve a place for a task that is only just being started; never past those that wait."""
+        if self._waiting or self._free() < 1:
             return False
         self._reserved += 1
         return True
@@ -55,28 +61,35 @@ class Schedule:
         """Let a task wait until the reason is gone; nothing of this start will run it."""
         self._parked[task_id] = reason
 
-    def next(self) -> str | None:
-        """Take the task that is to run next and reserve a slot for it; `None` if none can run now."""
-        if not self._waiting or not self._free():
-            return None
-        task_id, _ = self._waiting.popitem(last=False)
-        self._reserved += 1
-        return task_id
+    def next(self) -> list[str]:
+        """Take the tasks that are to run next and reserve a place for each; by the handful, as one commit is due."""
+        free = self._free()
+        if not self._waiting or free < max(1, self._places() // 2):
+            return []
+        chosen = [self._waiting.popitem(last=False)[0] for _ in range(min(free, len(self._waiting)))]
+        self._reserved += len(chosen)
+        return chosen
 
     def release(self) -> None:
         """Give a reservation back unused."""
         self._reserved -= 1
 
     def place(self, assignment: Assignment) -> None:
-        """Use a reservation. A slot may have died meanwhile: then the assignment takes the next one."""
+        """Use a reservation; the assignment takes the next slot that is idle."""
         self._reserved -= 1
         self._unplaced.append(assignment)
         self.place_waiting()
 
     def place_waiting(self) -> None:
-        """Give the pool what was assigned and found no slot."""
-        while self._unplaced and self._pool.idle_slots:
-            self._pool.assign(self._unplaced.popleft())
+        """Give the pool what is assigned and found no slot yet."""
+        while self._unplaced and self._pool.idle_slots and not self._held:
+            assignment = self._unplaced.popleft()
+            self._pace.begin(assignment.task_id)
+            self._pool.assign(assignment)
+
+    def ended(self, task_id: str) -> None:
+        """Learn that a run is over."""
+        self._pace.end(task_id)
 
     def withdraw(self, task_id: str) -> bool:
         """Take a task out before a child has it; whether that could be done."""
@@ -90,5 +103,11 @@ class Schedule:
             self._unplaced.remove(unplaced)
         return unplaced is not None
 
-    def _free(self) -> bool:
-        return not self._held and self._pool.idle_slots > self._reserved + len(self._unplaced)
+    def _places(self) -> int:
+        return self._pool.size * (1 + self._pace.ahead)
+
+    def _free(self) -> int:
+        if self._held:
+            return 0
+        ahead = self._pool.size * self._pace.ahead
+        return self._pool.idle_slots + ahead - self._reserved - len(self._unplaced)

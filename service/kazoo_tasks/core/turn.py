@@ -1,32 +1,59 @@
 """Turns: what is done to one task happens one after the other, what is done to different tasks does not wait.
 
-Memory only; taken by the desk from its decision until the change is folded in.
+Memory only; taken by the desk and the runner from a decision until its changes are folded in.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
 class Turns:
-    """A lock for each key, for as long as somebody holds or wants it."""
+    """Who holds the turn on a key, and who wants it next.
+
+    Several keys may be taken together only by those whose keys cannot meet: a task that ends is not being assigned.
+    """
 
     def __init__(self) -> None:
         """Nobody holds anything."""
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._wanted: dict[str, int] = {}
+        self._held: dict[str, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
-    async def take(self, key: str) -> AsyncIterator[None]:
-        """Wait for the turn on a key and hold it."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        self._wanted[key] = self._wanted.get(key, 0) + 1
+    async def take(self, *keys: str) -> AsyncIterator[None]:
+        """Wait for the turn on each key and hold them."""
+        taken: list[str] = []
         try:
-            async with lock:
-                yield
+            for key in keys:
+                await self._take(key)
+                taken.append(key)
+            yield
         finally:
-            self._wanted[key] -= 1
-            if not self._wanted[key]:
-                del self._wanted[key], self._locks[key]
+            for key in taken:
+                self._pass_on(key)
+
+    async def _take(self, key: str) -> None:
+        queue = self._held.get(key)
+        if queue is None:
+            self._held[key] = deque()
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            # The turn may have come in the very moment in which it was given up.
+            if turn.done() and not turn.cancelled():
+                self._pass_on(key)
+            raise
+
+    def _pass_on(self, key: str) -> None:
+        queue = self._held[key]
+        while queue:
+            turn = queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._held[key]

@@ -101,6 +101,16 @@ class Task:
         """
         return replace(self._active(), epoch=0, progress=None)
 
+    def take_back(self) -> Task:
+        """Undo an assignment that no child has seen.
+
+        Raises:
+            NotRunning: It is not assigned.
+        """
+        if self.status is not Status.RUNNING:
+            raise NotRunning
+        return replace(self, attempt=self.attempt - 1, epoch=0)
+
     def ask_stop(self) -> Task:
         """Remember that it shall stop.
 

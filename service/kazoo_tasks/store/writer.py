@@ -45,6 +45,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._inbox: SimpleQueue[Commit | Errand | None] = SimpleQueue()
         self._later: deque[Errand | None] = deque()
+        self._gathered: list[Commit] = []
         self._broken: StoreBroken | None = None
         # A daemon: whoever leaves without closing the journal shall not hang.
         self._thread = Thread(target=self._run, name="journal", daemon=True)
@@ -58,7 +59,9 @@ class Writer:
     def commit(self, changes: Sequence[Change], remembered: Sequence[Remembered]) -> asyncio.Future[None]:
         """Have it written with whatever else waits."""
         future: asyncio.Future[None] = self._loop.create_future()
-        self._inbox.put(Commit(changes, remembered, future))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(Commit(changes, remembered, future))
         return future
 
     def run(self, call: Callable[[], T]) -> asyncio.Future[T]:
@@ -74,6 +77,8 @@ class Writer:
             else:
                 self._tell(partial(_settle, [future], result))
 
+        # What was committed before comes before it.
+        self._hand_over()
         self._inbox.put(Errand(do))
         return future
 
@@ -98,6 +103,12 @@ class Writer:
         future = self.run(last)
         self._inbox.put(None)
         return future
+
+    def _hand_over(self) -> None:
+        """Give the thread what came up in one turn of the loop; each waking of it costs more than a commit."""
+        for commit in self._gathered:
+            self._inbox.put(commit)
+        self._gathered.clear()
 
     def _run(self) -> None:
         while (entry := self._next()) is not None:

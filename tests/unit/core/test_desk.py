@@ -272,3 +272,15 @@ async def test_a_cancelled_caller_does_not_lose_what_is_on_disk(office: Office) 
     await turn(lambda: len(office.ledger.registry))
 
     assert len(office.changes) == 1
+
+
+async def test_a_clock_set_back_leaves_lists_ascending(office: Office) -> None:
+    """Also over a restart: filters by time look only where they must."""
+    first = await office.add()
+    office.clock.at -= 3600
+    second = await office.add()
+    again = await Office(office.journal).open()
+    again.clock.at -= 7200
+    third = await again.add()
+
+    assert first["submitted_at"] == second["submitted_at"] == third["submitted_at"]

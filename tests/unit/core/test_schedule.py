@@ -2,6 +2,7 @@
 
 import pytest
 
+from kazoo_tasks.core.pace import Pace
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.ports import Assignment
 from support.core import HandPool
@@ -21,7 +22,7 @@ def pool() -> HandPool:
 @pytest.fixture
 def schedule(pool: HandPool) -> Schedule:
     """A schedule for them."""
-    return Schedule(pool)
+    return Schedule(pool, Pace(lambda: 0.0))
 
 
 def test_as_many_claims_as_slots(schedule: Schedule) -> None:
@@ -36,7 +37,7 @@ def test_nobody_claims_past_those_that_wait(schedule: Schedule) -> None:
     schedule.enqueue("a")
 
     assert not schedule.claim()
-    assert schedule.next() == "a"
+    assert schedule.next() == ["a"]
 
 
 def test_a_waiting_task_is_taken_once_and_in_order(schedule: Schedule) -> None:
@@ -44,7 +45,7 @@ def test_a_waiting_task_is_taken_once_and_in_order(schedule: Schedule) -> None:
     for task_id in "abc":
         schedule.enqueue(task_id)
 
-    assert [schedule.next() for _ in range(3)] == ["a", "b", None]
+    assert [schedule.next(), schedule.next()] == [["a", "b"], []]
     assert len(schedule) == 1
 
 
@@ -79,8 +80,52 @@ def test_what_no_child_has_can_be_withdrawn_once(schedule: Schedule, pool: HandP
 def test_a_held_schedule_runs_nothing(schedule: Schedule) -> None:
     """What waits is left to the next start."""
     schedule.enqueue("a")
-    schedule.hold()
+    assert schedule.hold() == []
 
-    assert schedule.next() is None
+    assert schedule.next() == []
     assert not schedule.claim()
     assert len(schedule) == 1
+
+
+def test_short_runs_are_claimed_ahead_and_given_back_when_held(pool: HandPool) -> None:
+    """No slot waits for the disk between two runs in the blink of an eye; nobody loses what did not run."""
+    schedule = Schedule(pool, a_pace(0.001))
+    for number in range(40):
+        schedule.enqueue(str(number))
+    for task_id in schedule.next():
+        schedule.place(an_assignment(task_id))
+
+    assert len(pool.running) == 2
+    assert schedule.hold() == [str(number) for number in range(2, 22)]
+    assert len(schedule) == 18
+
+
+def test_long_runs_are_not_claimed_ahead(pool: HandPool) -> None:
+    """A crash would count them as interrupted."""
+    schedule = Schedule(pool, a_pace(0.02))
+    for number in range(40):
+        schedule.enqueue(str(number))
+
+    assert schedule.next() == ["0", "1"]
+
+
+def test_a_longer_run_is_learnt_at_once_and_a_shorter_one_slowly() -> None:
+    """Caution comes first."""
+    clock = iter([0.0, 0.001, 1.0, 1.02, 2.0, 2.001])
+    pace = Pace(lambda: next(clock))
+    seen = []
+    for task_id in "abc":
+        pace.begin(task_id)
+        pace.end(task_id)
+        seen.append(pace.ahead)
+
+    assert seen == [10, 0, 0]
+
+
+def a_pace(run_s: float) -> Pace:
+    """That of runs of this length."""
+    clock = iter([0.0, run_s])
+    pace = Pace(lambda: next(clock, run_s))
+    pace.begin("a run")
+    pace.end("a run")
+    return pace

@@ -28,7 +28,7 @@ async def test_different_keys_do_not_wait_for_each_other() -> None:
     async with turns.take("a"), turns.take("b"):
         pass
 
-    assert not turns._locks
+    assert not turns._held
 
 
 async def test_a_turn_that_is_given_up_leaves_nothing_behind() -> None:
@@ -42,7 +42,7 @@ async def test_a_turn_that_is_given_up_leaves_nothing_behind() -> None:
     async with asyncio.timeout(1), turns.take("a"):
         pass
 
-    assert not turns._locks
+    assert not turns._held
 
 
 async def test_an_errand_that_crashes_is_reported() -> None:

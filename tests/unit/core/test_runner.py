@@ -1,0 +1,103 @@
+"""The runner: what is claimed ahead, and what becomes of it."""
+
+import pytest
+
+from kazoo_tasks.core.desk import Draft
+from kazoo_tasks.core.recovery import settle
+from kazoo_tasks.model.change import Kind
+from kazoo_tasks.model.errors import StoreUnavailable
+from kazoo_tasks.model.task import Status
+from support.core import Office, turn
+
+
+@pytest.fixture
+async def office() -> Office:
+    """Two slots that have seen a short run."""
+    office = await Office().open()
+    task = await office.add(start=True)
+    office.pool.end(task["id"])
+    await office.settled()
+    return office
+
+
+def statuses(office: Office) -> list[Status]:
+    """Of all tasks but the first, in order of submission."""
+    return [task.status for task in sorted(office.ledger.registry, key=lambda task: task.seq)[1:]]
+
+
+async def five(office: Office) -> list[str]:
+    """Five tasks, started together."""
+    added = await office.add(*[Draft("timer", "sleep", [n]) for n in range(5)], start=True)
+    return [task["id"] for task in added]
+
+
+async def test_short_runs_are_on_disk_before_a_slot_is_idle(office: Office) -> None:
+    """So that it waits for no commit."""
+    await five(office)
+
+    assert statuses(office) == [Status.RUNNING] * 5
+    assert len(office.pool.running) == 2
+
+
+async def test_a_drain_takes_back_what_no_child_has_seen(office: Office) -> None:
+    """The next start runs it, and counts nothing as interrupted that did not run."""
+    ids = await five(office)
+    await office.runner.drain(grace_s=0)
+
+    assert statuses(office) == [Status.RUNNING] * 2 + [Status.WAITING] * 3
+    assert [task.attempt for task in office.ledger.registry if task.id in ids[2:]] == [0, 0, 0]
+    left = settle(office.ledger.registry, office.catalogue, office.clock.now())
+    assert {change.task.id for change in left} == set(ids[:2])
+
+
+async def test_what_is_claimed_ahead_can_still_be_stopped(office: Office) -> None:
+    """It never ran, and says so."""
+    ids = await five(office)
+    stopped = await office.stop(ids[4])
+
+    assert stopped["error"].endswith("stopped on request, before it ran")
+    for task_id in ids[:4]:
+        await turn(lambda task_id=task_id: task_id in office.pool.running)  # type: ignore[misc]  # bound now
+        office.pool.end(task_id)
+    await office.settled()
+    assert not office.pool.running
+
+
+async def test_ends_of_one_moment_are_written_together(office: Office) -> None:
+    """One commit is cheaper than two."""
+    ids = await five(office)
+    commits: list[int] = []
+    commit = office.journal.commit
+
+    def count(changes, remembered=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as the one it stands for
+        commits.append(len(changes))
+        return commit(changes, remembered)
+
+    office.journal.commit = count  # type: ignore[method-assign]  # to look on
+    for task_id in ids[:2]:
+        office.pool.end(task_id)
+    await office.settled()
+
+    assert commits == [2]
+
+
+@pytest.mark.parametrize("kind", [Kind.ENDED, Kind.ASSIGNED])
+async def test_a_full_disk_delays_and_loses_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """An end is offered again, an assignment waits again."""
+    monkeypatch.setattr("kazoo_tasks.core.runner._RETRY_S", 0.001)
+    ids = [(await office.add())["id"] for _ in range(3)]
+    office.runner.schedule.hold() if kind is Kind.ASSIGNED else None
+    for task_id in ids:
+        await office.start(task_id)
+    office.journal.fail_next(StoreUnavailable())
+    if kind is Kind.ENDED:
+        office.pool.end(ids[0])
+    else:
+        office.runner.schedule._held = False
+        office.runner.idle()
+    await office.settled()
+
+    assert office.ledger.refused is None
+    assert [task.attempt for task in office.ledger.registry if task.id in ids] == [1, 1, 1]
