@@ -14,7 +14,7 @@ from typing import Final
 
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import NotFound
-from kazoo_tasks.model.task import Status, Task
+from kazoo_tasks.model.task import IS, Status, Task
 
 #: A page ends early rather than grow into a reply that nobody would take.
 MAX_PAGE_BYTES: Final = 4 * 2**20
@@ -39,20 +39,19 @@ class Query:
     created_from: int | None = None
     created_to: int | None = None
 
-    def test(self) -> Callable[[Task], bool] | None:
-        """Whether a task is one of those, asking only what matters; `None` if all are. The times are not its affair."""
-        wanted = [(key, value) for key, value in self._conditions() if value is not None]
-        if not wanted:
-            return None
-        if len(wanted) == 1:
-            ((get, value),) = wanted
-            return lambda task: get(task) == value
-        return lambda task: all(get(task) == value for get, value in wanted)
+    def select(self, tasks: Iterator[Task]) -> Iterator[Task]:
+        """Those of some tasks that are wanted, whatever their times."""
+        for test in self._tests():
+            tasks = filter(test, tasks)
+        return tasks
 
-    def _conditions(self) -> Iterator[tuple[Callable[[Task], object], object]]:
-        yield attrgetter("status"), self.status
-        yield attrgetter("module"), self.module
-        yield attrgetter("function"), self.function
+    def _tests(self) -> Iterator[Callable[[Task], bool]]:
+        if self.status is not None:
+            yield IS[self.status]
+        if (module := self.module) is not None:
+            yield lambda task: task.module == module
+        if (function := self.function) is not None:
+            yield lambda task: task.function == function
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +98,9 @@ class Registry:
     def page(self, account_id: str, query: Query) -> Page:
         """The wanted tasks of an account from one `seq` on, in order of submission: no more than fit a page."""
         candidates = _between(self._by_account.get(account_id, []), query)
-        test = query.test()
         found: list[Task] = []
         room = MAX_PAGE_BYTES
-        for task in filter(test, candidates) if test else candidates:
+        for task in query.select(candidates):
             if len(found) == query.page_size or room < 0:
                 return Page(found, task.seq)
             found.append(task)

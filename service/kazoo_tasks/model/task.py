@@ -5,6 +5,7 @@ Pure; every transition is a method that gives a new task or refuses.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -160,3 +161,13 @@ class Task:
     def _end(self, at: int) -> int:
         """A clock set back must not make a task end before it began."""
         return max(at, self.started_at or at)
+
+
+#: Whether a task has a status, without working out which it has: for looking through very many.
+IS: Final[Mapping[Status, Callable[[Task], bool]]] = {
+    Status.PENDING: lambda task: task.started_at is None,
+    Status.WAITING: lambda task: not task.epoch and task.started_at is not None and task.ended_at is None,
+    Status.RUNNING: lambda task: task.epoch != 0 and task.ended_at is None,
+    Status.SUCCESS: lambda task: task.ended_at is not None and task.error is None,
+    Status.FAILURE: lambda task: task.error is not None,
+}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from kazoo_tasks.model.errors import AlreadyStarted, NotRunning, TaskRunning
-from kazoo_tasks.model.task import Status, Task
+from kazoo_tasks.model.task import IS, Status, Task
 from support.build import NOW, a_running_task, a_task
 
 PENDING = a_task()
@@ -75,3 +75,11 @@ def test_a_requeued_task_waits_and_keeps_its_attempts() -> None:
 
     assert (again.status, again.attempt, again.progress) == (Status.WAITING, 1, None)
     assert again.assign(epoch=2).attempt == 2
+
+
+def test_a_status_can_be_asked_for_without_being_worked_out() -> None:
+    """Each test is true of the tasks that have the status, and of no others."""
+    tasks = [PENDING, WAITING, RUNNING, SUCCESS, FAILURE, WAITING.fail(NOW, "stopped"), RUNNING.requeue()]
+
+    for status, test in IS.items():
+        assert [test(task) for task in tasks] == [task.status is status for task in tasks]
