@@ -25,7 +25,7 @@ run: setup ## Run service and gateway with a broker of their own, until Ctrl-C
 test: setup lint types ## Lint, type-check and run the whole test suite with coverage
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
 
-faults: setup ## Run the fault lab in its long form, most of an hour and the soak's (FAULTS_SOAK_S=3600, FAULTS_SEED=1)
+faults: setup ## Run the fault lab in its long form: half an hour, and the soak's FAULTS_SOAK_S=3600 on top
 	@FAULTS=long $(PY) -m pytest tests/faults -m "long or not long" -p no:randomly --durations=0
 
 lint: setup ## Check rules, format and the floors that imports keep to

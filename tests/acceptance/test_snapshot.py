@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kazoo_tasks.assembly.clock import SystemClock
+from kazoo_tasks.store.sqlite import SqliteJournal
 from support.acceptance import NOBODY, House, environment, one_process
 from support.acceptance_command import Said, assert_refused, command
 from support.program import running
@@ -80,8 +82,18 @@ async def test_a_restore_under_a_running_service_is_refused(amqp_url: str, tmp_p
 async def test_what_is_no_snapshot_is_not_restored(tmp_path: Path) -> None:
     """One sentence, whatever is forced, and the journal stays as it is."""
     given = environment(NOBODY, tmp_path / "data")
-    file_of(await command("snapshot", given=given), tasks=0)
+    kept = SqliteJournal(tmp_path / "data", SystemClock())
+    await kept.load()
+    await kept.close()
     journal = (tmp_path / "data" / "journal.sqlite3").read_bytes()
     (tmp_path / "junk").write_bytes(b"junk" * 1000)
     assert_refused(await command("restore", str(tmp_path / "junk"), "--force", given=given), "damaged")
     assert (tmp_path / "data" / "journal.sqlite3").read_bytes() == journal
+
+
+async def test_a_snapshot_of_nothing_is_refused(tmp_path: Path) -> None:
+    """The directory was mistyped, and nothing is made of that."""
+    assert_refused(
+        await command("snapshot", given=environment(NOBODY, tmp_path / "mistyped")), "journal", "mistyped"
+    )
+    assert not (tmp_path / "mistyped").exists()

@@ -93,7 +93,9 @@ class Program:
             self.said.append(line)
 
 
-async def start(*arguments: str, environment: dict[str, str] | None = None, cwd: Path | None = None) -> Program:
+async def start(
+    *arguments: str, environment: dict[str, str] | None = None, cwd: Path | None = None
+) -> Program:
     """Start `kazoo-tasks` with these arguments, and no settings but these."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     process = await asyncio.create_subprocess_exec(

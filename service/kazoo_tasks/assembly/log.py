@@ -5,12 +5,15 @@ Touches logging's global state, once, at the start of a process.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from typing import Final
+from contextlib import suppress
+from typing import Any, BinaryIO, Final, cast
 
 import structlog
 from structlog.typing import Processor
+from typing_extensions import Buffer, override
 
 from kazoo_tasks.settings import Settings
 from kazoo_tasks.wire.codec import log_line
@@ -27,6 +30,8 @@ def set_up_logging(settings: Settings) -> None:
 def quieten_logging() -> None:
     """For commands, whose output is what they print: only what goes wrong is told beside it."""
     _set_up(logging.WARNING, is_json=False)
+    # A command may be one of many in a process (a test's), and its stderr not the next one's.
+    structlog.configure(cache_logger_on_first_use=False)
 
 
 def _set_up(level: int, *, is_json: bool) -> None:
@@ -39,7 +44,7 @@ def _set_up(level: int, *, is_json: bool) -> None:
     structlog.configure(
         processors=[*shared, *_rendering(is_json=is_json)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_factory(is_json=is_json),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", Patient(sys.stderr.buffer))),
         cache_logger_on_first_use=True,
     )
     _hear_libraries(level, shared)
@@ -48,13 +53,30 @@ def _set_up(level: int, *, is_json: bool) -> None:
 def _rendering(*, is_json: bool) -> list[Processor]:
     if is_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(log_line)]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()), _encoded]
 
 
-def _factory(*, is_json: bool) -> structlog.BytesLoggerFactory | structlog.WriteLoggerFactory:
-    if is_json:
-        return structlog.BytesLoggerFactory(sys.stderr.buffer)
-    return structlog.WriteLoggerFactory(sys.stderr)
+def _encoded(_: object, __: str, line: Any) -> bytes:
+    return str(line).encode(errors="backslashreplace")
+
+
+class Patient(io.BufferedIOBase):
+    """A stream that loses what it cannot write: a log that nobody reads any more must not end the service."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Write to this stream."""
+        self._stream = stream
+
+    @override
+    def write(self, line: Buffer) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(line)
+        return len(memoryview(line))
+
+    @override
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _hear_libraries(level: int, shared: list[Processor]) -> None:

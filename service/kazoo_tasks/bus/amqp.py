@@ -147,8 +147,12 @@ class AmqpBus:
             # Not awaited itself: a stop would cancel the future and not only the wait for it.
             await asyncio.wait([self._link.lost])
             link, self._link = self._link, None
-            self._disconnected(link.lost.result())
-            await link.abandon()
+            try:
+                self._disconnected(link.lost.result())
+                await link.abandon()
+            except Exception:
+                # Whatever it was, it was about a connection that is gone: the next one has to come.
+                log.exception("bus.farewell_failed")
             await self._return()
 
     def _disconnected(self, why: str) -> None:

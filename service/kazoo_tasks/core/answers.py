@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from kazoo_tasks.model.change import Remembered
-from kazoo_tasks.model.errors import MsgIdConflict, Refused
+from kazoo_tasks.model.errors import REFUSALS, MsgIdConflict, Refused
+from kazoo_tasks.wire.codec import decode, encode
 
 #: About what an answer takes beside its reply.
 _ENTRY_BYTES: Final = 400
+#: What a remembered refusal begins with, and no JSON text does.
+_REFUSED: Final = b"!"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class Origin:
         """The answer to be remembered."""
         return Remembered(self.owner, self.msg_id, self.digest, reply, at)
 
+    def refused(self, refused: Refused, at: int) -> Remembered:
+        """The refusal to be remembered: an answer like any other."""
+        told = encode([refused.reply, str(refused), refused.detail])
+        return self.answered(_REFUSED + told, at)
+
 
 class Answers:
     """The answers of the last while, bounded by age and by size; the oldest go first."""
@@ -57,7 +65,6 @@ class Answers:
         self._window_s = window_s
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._refused: dict[tuple[str, str], Refused] = {}
         # Insertion order is age order: a replaced answer moves to the end. A plain dict would be slow to take
         # from the front of, since it skips what was taken before each time.
         self._by_key: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
@@ -79,15 +86,9 @@ class Answers:
         if answer is None:
             return None
         origin.check(answer.digest)
-        refused = self._refused.get(origin.key)
-        if refused is not None:
-            raise refused.again()
+        if answer.reply.startswith(_REFUSED):
+            raise _refusal(answer.reply)
         return answer.reply
-
-    def refuse(self, origin: Origin, refused: Refused, at: int) -> None:
-        """Remember a refusal, until the next start: it changed nothing, so nothing of it is on disk."""
-        self.keep(origin.answered(b"", at))
-        self._refused[origin.key] = refused
 
     def keep(self, answer: Remembered) -> None:
         """Remember an answer instead of any earlier one to the same request."""
@@ -109,7 +110,13 @@ class Answers:
         dropped = self._by_key.pop(key, None)
         if dropped is not None:
             self._bytes -= _size(dropped)
-            self._refused.pop(key, None)
+
+
+def _refusal(remembered: bytes) -> Refused:
+    word, message, detail = cast(
+        "tuple[str, str, dict[str, object] | None]", decode(remembered[len(_REFUSED) :])
+    )
+    return REFUSALS[word](message, detail)
 
 
 def _size(answer: Remembered) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 from kazoo_tasks.core.answers import Answers, Origin
 from kazoo_tasks.core.registry import Registry
 from kazoo_tasks.model.change import Change, Remembered
-from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken
+from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Clock, Journal, Loaded
 
 
@@ -123,7 +123,7 @@ class Ledger:
             reply = await effect()
         except BaseException as error:
             if isinstance(error, Refused):
-                self._answers.refuse(origin, error, self.now())
+                await self._remember(origin.refused(error, self.now()))
             self._land(flight, error)
             raise
         self._land(flight, reply)
@@ -160,6 +160,11 @@ class Ledger:
         self.refused = str(error)
         if isinstance(error, StoreBroken) and not self.broken.done():
             self.broken.set_result(error)
+
+    async def _remember(self, refusal: Remembered) -> None:
+        # A store that cannot take it now is no reason for another answer: nothing was to be changed.
+        with suppress(StoreUnavailable):
+            await self.commit([], [refusal])
 
     async def _join(self, flight: _Flight, origin: Origin) -> bytes:
         flight.origin.check(origin.digest)

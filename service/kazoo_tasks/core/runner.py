@@ -6,7 +6,7 @@ Touches the pool through its port, and the ledger; asked by the desk, told by th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -50,6 +50,7 @@ class Runner:
         self._errands = errands
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
         self._over: dict[str, Outcome] = {}
+        self._reports: dict[str, bytes] = {}
         self._round_due = False
         self.schedule = Schedule(pool, Pace(asyncio.get_running_loop().time))
 
@@ -105,7 +106,8 @@ class Runner:
 
     def progressed(self, task_id: str, progress: bytes) -> None:
         """See `ports.PoolWatcher`."""
-        self._errands.send(self._progress(task_id, progress), f"progress {task_id}")
+        self._reports[task_id] = progress
+        self._come_round()
 
     # --- what one turn of the event loop brings is written together ---
 
@@ -117,10 +119,11 @@ class Runner:
     async def _round(self) -> None:
         self._round_due = False
         over, self._over = self._over, {}
+        reports, self._reports = self._reports, {}
         if chosen := self.schedule.next():
             self._errands.send(self._assign(chosen), "assign")
-        if over:
-            await self._end(over)
+        if reports or over:
+            await self._hear(reports, over)
 
     def _begin(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
@@ -170,32 +173,35 @@ class Runner:
             with suppress(KazooTasksError):
                 await self._ledger.commit([Change(Kind.REQUEUED, task) for task in tasks])
 
-    async def _end(self, over: Mapping[str, Outcome]) -> None:
-        async with self._turns.take(*over):
-            await self._write_end(over)
+    async def _hear(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
+        """Write down what children said: reports before ends, since a task that has ended takes no more of them."""
+        async with self._turns.take(*{**reports, **over}):
+            await self._write(reports, over)
         for task_id in over:
             for ended in self._endings.pop(task_id, ()):
                 if not ended.done():
                     ended.set_result(None)
 
-    async def _write_end(self, over: Mapping[str, Outcome]) -> None:
+    async def _write(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
+        reported = {task.id: task for task in self._reported(reports)}
         now = self._ledger.now()
         ended = [
-            _ended(self._ledger.registry.get(task_id), outcome, now) for task_id, outcome in over.items()
+            _ended(reported.get(task_id) or self._ledger.registry.get(task_id), outcome, now)
+            for task_id, outcome in over.items()
         ]
+        changes = [Change(Kind.PROGRESSED, task) for task in reported.values()]
+        changes += [Change(Kind.ENDED, task) for task in ended]
         try:
-            await self._ledger.commit([Change(Kind.ENDED, task) for task in ended])
+            await self._ledger.commit(changes)
         except StoreUnavailable:
-            await asyncio.sleep(_RETRY_S)
-            await self._write_end(over)
+            if over:  # reports alone may get lost: the next one tells more anyway
+                await asyncio.sleep(_RETRY_S)
+                await self._write(reports, over)
 
-    async def _progress(self, task_id: str, progress: bytes) -> None:
-        async with self._turns.take(task_id):
-            try:
-                task = self._ledger.registry.get(task_id).report(progress)
-                await self._ledger.commit([Change(Kind.PROGRESSED, task)])
-            except (StoreUnavailable, Refused):
-                return  # the next report tells more anyway
+    def _reported(self, reports: Mapping[str, bytes]) -> Iterator[Task]:
+        for task_id, progress in reports.items():
+            with suppress(Refused):
+                yield self._ledger.registry.get(task_id).report(progress)
 
 
 def _ended(task: Task, outcome: Outcome, now: int) -> Task:

@@ -40,7 +40,7 @@ class Remembered:
         owner: The request's `Account-ID`, or its `Server-ID` when it names no account.
         msg_id: The request's `Msg-ID`.
         digest: Hash of what was asked; tells a repetition from a reuse of the id.
-        reply: JSON text of the reply's value; empty while the answer is still being worked on.
+        reply: JSON text of the reply's value, or a refusal; empty while the answer is still being worked on.
         at: Gregorian seconds of the answer.
     """
 

@@ -5,7 +5,8 @@ Pure; the listener, the gateway and the CLI each keep one table keyed by these b
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 
 class KazooTasksError(Exception):
@@ -109,6 +110,12 @@ class MsgIdConflict(Refused):
     """This Msg-ID was used for another request."""
 
     reply = "msg_id_conflict"
+
+
+#: By the word that the caller gets.
+REFUSALS: Final[Mapping[str, type[Refused]]] = {
+    refused.reply: refused for refused in Refused.__subclasses__()
+}
 
 
 class Unavailable(KazooTasksError):

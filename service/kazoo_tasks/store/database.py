@@ -37,7 +37,7 @@ _PRAGMAS: Final = {
     "mmap_size": 0,  # an I/O error must be an error, not a SIGBUS
     "foreign_keys": 0,
     "trusted_schema": 0,
-    "wal_autocheckpoint": 1000,
+    "wal_autocheckpoint": 250,
 }
 
 

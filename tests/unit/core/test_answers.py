@@ -63,10 +63,11 @@ def test_a_reply_that_is_larger_than_all_room_is_not_kept() -> None:
 def test_a_refusal_is_remembered_as_well() -> None:
     """Until something else is known of the request."""
     answers = Answers(10, 1000)
-    answers.refuse(origin("a"), TaskRunning("still"), NOW)
+    answers.keep(origin("a").refused(TaskRunning("still", {"since": 1}), NOW))
 
-    with pytest.raises(TaskRunning, match="still"):
+    with pytest.raises(TaskRunning, match="still") as caught:
         answers.recall(origin("a"))
+    assert caught.value.detail == {"since": 1}
     with pytest.raises(MsgIdConflict):
         answers.recall(origin("a", b"e"))
     answers.keep(origin("a").answered(b"1", NOW))

@@ -81,6 +81,32 @@ async def test_ends_of_one_moment_are_written_together(office: Office) -> None:
     assert commits == [2]
 
 
+async def test_a_report_is_told_before_the_end_that_comes_with_it(office: Office) -> None:
+    """Whatever else was about to be written."""
+    (first, second, *_) = await five(office)
+    office.pool.end(first)
+    assert office.pool.watcher
+    office.pool.watcher.progressed(second, b'{"done":1}')
+    office.pool.end(second)
+    await office.settled()
+
+    told = [change.kind for change in office.changes if change.task.id == second]
+    assert told[-2:] == [Kind.PROGRESSED, Kind.ENDED]
+    assert office.desk.read(second, None).progress == b'{"done":1}'
+
+
+async def test_a_report_that_comes_too_late_is_dropped(office: Office) -> None:
+    """The end is final."""
+    (first, *_) = await five(office)
+    office.pool.end(first)
+    await office.settled()
+    assert office.pool.watcher
+    office.pool.watcher.progressed(first, b'{"done":1}')
+    await office.settled()
+
+    assert office.desk.read(first, None).progress is None
+
+
 @pytest.mark.parametrize("kind", [Kind.ENDED, Kind.ASSIGNED])
 async def test_a_full_disk_delays_and_loses_nothing(
     office: Office, monkeypatch: pytest.MonkeyPatch, kind: Kind
