@@ -64,7 +64,7 @@ async def test_the_connection_is_as_durable_as_it_must_be(tmp_path: Path) -> Non
             database.pragma(connection, name)
             for name in ("journal_mode", "synchronous", "wal_autocheckpoint")
         ]
-        assert got == ["wal", 2, 1000]
+        assert got == ["wal", 2, 250]
         assert connection.execute("PRAGMA mmap_size").fetchone() in {None, (0,)}
 
 
