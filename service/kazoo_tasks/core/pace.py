@@ -1,7 +1,7 @@
 """How many runs may be made durable before there is a slot for them, so that no slot waits for the disk.
 
 Pure; kept by the schedule. What is claimed ahead counts as interrupted after a crash, though it never ran: so it is
-only ever as much as runs in the blink of an eye.
+only ever as much as runs in the blink of an eye, and for no longer than another.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Final
 #: What would run within this time in one slot may be claimed ahead for it.
 _HORIZON_S: Final = 0.010
 _MOST_AHEAD: Final = 16
+#: What was claimed ahead and finds no slot for so long is given back, since it does wait after all.
+PATIENCE_S: Final = 0.1
 _FORGETTING: Final = 0.9
 
 
@@ -33,6 +35,21 @@ class Pace:
         began = self._began.pop(task_id, None)
         if began is not None:
             self._learn(self._now() - began)
+
+    def is_overdue(self, since: float) -> bool:
+        """Whether something has waited for a slot since then for longer than claiming ahead is meant for.
+
+        Then runs have become long, and nothing more is claimed ahead until they are short again.
+        """
+        waited_s = self._now() - since
+        if waited_s < PATIENCE_S:
+            return False
+        self._learn(waited_s)
+        return True
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._now()
 
     @property
     def ahead(self) -> int:

@@ -6,19 +6,19 @@ Touches the pool through its port, and the ledger; asked by the desk, told by th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from kazoo_tasks.core.errand import Errands
 from kazoo_tasks.core.ledger import Ledger
-from kazoo_tasks.core.pace import Pace
+from kazoo_tasks.core.pace import PATIENCE_S, Pace
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
-from kazoo_tasks.model.outcome import Outcome, Succeeded
+from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome, Succeeded
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.ports import Assignment, Pool
 
@@ -52,6 +52,7 @@ class Runner:
         self._over: dict[str, Outcome] = {}
         self._reports: dict[str, bytes] = {}
         self._round_due = False
+        self._watching: asyncio.TimerHandle | None = None
         self.schedule = Schedule(pool, Pace(asyncio.get_running_loop().time))
 
     # --- asked by the desk ---
@@ -83,7 +84,8 @@ class Runner:
 
     async def drain(self, grace_s: float) -> None:
         """Run nothing more, and let what runs come to its end, but no longer than `grace_s`."""
-        await self._take_back(self.schedule.hold())
+        with suppress(KazooTasksError):
+            await self._take_back(self.schedule.hold())
         running = [task.id for task in self._ledger.registry if task.status is Status.RUNNING]
         endings = [asyncio.get_running_loop().create_future() for _ in running]
         for task_id, ended in zip(running, endings, strict=True):
@@ -131,6 +133,7 @@ class Runner:
                 self.schedule.place(_assignment(launch.task))
             else:
                 self.schedule.enqueue(launch.task.id)
+        self._watch_claims()
         self._come_round()
 
     def _abandon(self, launches: Sequence[Launch]) -> None:
@@ -150,6 +153,7 @@ class Runner:
             else:
                 for task in tasks:
                     self.schedule.place(_assignment(task))
+                self._watch_claims()
 
     def _assigned(self, task_id: str) -> Task | None:
         try:
@@ -166,21 +170,50 @@ class Runner:
         await asyncio.sleep(_RETRY_S)
         self._come_round()
 
-    async def _take_back(self, unseen: Sequence[str]) -> None:
-        """Let tasks that no child has seen wait for the next start, which would take them for interrupted."""
-        async with self._turns.take(*unseen):
-            tasks = [self._ledger.registry.get(task_id).take_back() for task_id in unseen]
-            with suppress(KazooTasksError):
-                await self._ledger.commit([Change(Kind.REQUEUED, task) for task in tasks])
+    def _watch_claims(self) -> None:
+        if self._watching is None and self.schedule.has_claims:
+            self._watching = asyncio.get_running_loop().call_later(PATIENCE_S, self._look_at_claims)
+
+    def _look_at_claims(self) -> None:
+        self._watching = None
+        if overdue := self.schedule.overdue():
+            self._errands.send(self._take_back(overdue), "take back")
+        self._watch_claims()
+
+    async def _take_back(self, unseen: Sequence[Assignment]) -> None:
+        """Let what was claimed and no child has seen wait like others: a crash would call it interrupted."""
+        ids = [assignment.task_id for assignment in unseen]
+        async with self._turns.take(*ids):
+            changes = [self._taken_back(self._ledger.registry.get(task_id)) for task_id in ids]
+            try:
+                await self._ledger.commit(changes)
+            except StoreUnavailable:
+                for assignment in unseen:
+                    self.schedule.keep(assignment)
+            else:
+                waiting = [change.task.id for change in changes if change.kind is Kind.REQUEUED]
+                self.schedule.enqueue_first(waiting)
+                self._tell_ended(set(ids) - set(waiting))
+        self._come_round()
+
+    def _taken_back(self, task: Task) -> Change:
+        if not task.stop_asked:
+            return Change(Kind.REQUEUED, task.take_back())
+        # Asked to stop in the moment in which it was neither here nor there.
+        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, before it ran")
+        return Change(Kind.ENDED, task.fail(self._ledger.now(), reason.text()))
+
+    def _tell_ended(self, task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            for ended in self._endings.pop(task_id, ()):
+                if not ended.done():
+                    ended.set_result(None)
 
     async def _hear(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
         """Write down what children said: reports before ends, since a task that has ended takes no more of them."""
         async with self._turns.take(*{**reports, **over}):
             await self._write(reports, over)
-        for task_id in over:
-            for ended in self._endings.pop(task_id, ()):
-                if not ended.done():
-                    ended.set_result(None)
+        self._tell_ended(over)
 
     async def _write(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
         reported = {task.id: task for task in self._reported(reports)}

@@ -6,6 +6,7 @@ Touches only the pool's count of idle slots; asked by the runner. Fairness, prio
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
 from kazoo_tasks.core.pace import Pace
 from kazoo_tasks.ports import Assignment, Pool
@@ -26,7 +27,8 @@ class Schedule:
         # Not a plain dict, which skips all that was taken from its front before, each time.
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._parked: dict[str, str] = {}
-        self._unplaced: deque[Assignment] = deque()
+        # With the time since when each has waited.
+        self._unplaced: deque[tuple[float, Assignment]] = deque()
         self._reserved = 0
         self._held = False
 
@@ -39,12 +41,24 @@ class Schedule:
         """Tasks that cannot be run for now, and why."""
         return self._parked
 
-    def hold(self) -> list[str]:
-        """Run nothing more; the tasks that were claimed ahead and that no child has seen."""
+    def hold(self) -> list[Assignment]:
+        """Run nothing more; what was claimed ahead and no child has seen."""
         self._held = True
-        unseen = [assignment.task_id for assignment in self._unplaced]
+        unseen = [assignment for _, assignment in self._unplaced]
         self._unplaced.clear()
         return unseen
+
+    def overdue(self) -> list[Assignment]:
+        """Take out what was claimed ahead and has waited too long for a slot."""
+        taken = []
+        while self._unplaced and self._pace.is_overdue(self._unplaced[0][0]):
+            taken.append(self._unplaced.popleft()[1])
+        return taken
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether anything is claimed ahead."""
+        return bool(self._unplaced)
 
     def claim(self) -> bool:
         """Reserve a place for a task that is only just being started; never past those that wait."""
@@ -56,6 +70,12 @@ class Schedule:
     def enqueue(self, task_id: str) -> None:
         """Let a task wait, behind the others."""
         self._waiting[task_id] = None
+
+    def enqueue_first(self, task_ids: Sequence[str]) -> None:
+        """Let tasks wait before all others, in this order."""
+        for task_id in reversed(task_ids):
+            self._waiting[task_id] = None
+            self._waiting.move_to_end(task_id, last=False)
 
     def park(self, task_id: str, reason: str) -> None:
         """Let a task wait until the reason is gone; nothing of this start will run it."""
@@ -77,13 +97,17 @@ class Schedule:
     def place(self, assignment: Assignment) -> None:
         """Use a reservation; the assignment takes the next slot that is idle."""
         self._reserved -= 1
-        self._unplaced.append(assignment)
+        self.keep(assignment)
         self.place_waiting()
+
+    def keep(self, assignment: Assignment) -> None:
+        """Have an assignment take the next slot that is idle, after those that have waited longer."""
+        self._unplaced.append((self._pace.now(), assignment))
 
     def place_waiting(self) -> None:
         """Give the pool what is assigned and found no slot yet."""
         while self._unplaced and self._pool.idle_slots and not self._held:
-            assignment = self._unplaced.popleft()
+            _, assignment = self._unplaced.popleft()
             self._pace.begin(assignment.task_id)
             self._pool.assign(assignment)
 
@@ -98,7 +122,7 @@ class Schedule:
             return True
         if self._parked.pop(task_id, None) is not None:
             return True
-        unplaced = next((a for a in self._unplaced if a.task_id == task_id), None)
+        unplaced = next((claim for claim in self._unplaced if claim[1].task_id == task_id), None)
         if unplaced is not None:
             self._unplaced.remove(unplaced)
         return unplaced is not None

@@ -1,10 +1,13 @@
 """The runner: what is claimed ahead, and what becomes of it."""
 
+import asyncio
+import itertools
+
 import pytest
 
 from kazoo_tasks.core.desk import Draft
 from kazoo_tasks.core.recovery import settle
-from kazoo_tasks.model.change import Kind
+from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.model.task import Status
 from support.core import Office, turn
@@ -48,6 +51,34 @@ async def test_a_drain_takes_back_what_no_child_has_seen(office: Office) -> None
     assert [task.attempt for task in office.ledger.registry if task.id in ids[2:]] == [0, 0, 0]
     left = settle(office.ledger.registry, office.catalogue, office.clock.now())
     assert {change.task.id for change in left} == set(ids[:2])
+
+
+async def test_what_is_claimed_ahead_and_has_to_wait_is_given_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs became long: what no child has seen waits like any other, in its place, and runs later."""
+    monkeypatch.setattr("kazoo_tasks.core.runner.PATIENCE_S", 0.001)
+    monkeypatch.setattr("kazoo_tasks.core.pace.PATIENCE_S", 0.001)
+    ids = await five(office)
+    waits = [Status.RUNNING] * 2 + [Status.WAITING] * 3
+    taken_back = asyncio.Event()
+    requeued = itertools.count(1)
+
+    def announce(change: Change) -> None:
+        if change.kind is Kind.REQUEUED and next(requeued) == 3:
+            taken_back.set()
+
+    monkeypatch.setattr(office.ledger, "_announce", announce)
+    await asyncio.wait_for(taken_back.wait(), 5)
+    assert statuses(office) == waits
+    monkeypatch.undo()
+
+    for task_id in ids:
+        await turn(lambda task_id=task_id: task_id in office.pool.running)  # type: ignore[misc]  # bound now
+        office.pool.end(task_id)
+    await office.settled()
+    assert statuses(office) == [Status.SUCCESS] * 5
+    assert [task.attempt for task in office.ledger.registry if task.id in ids] == [1] * 5
 
 
 async def test_what_is_claimed_ahead_can_still_be_stopped(office: Office) -> None:
