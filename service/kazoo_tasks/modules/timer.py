@@ -7,7 +7,7 @@ from kazoo_tasks.authoring import task
 _MILLISECONDS_PER_SECOND = 1000
 
 
-@task(idempotent=True)
+@task
 def sleep(duration: object) -> None:
     """Wait for so many milliseconds.
 

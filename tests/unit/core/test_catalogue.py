@@ -92,8 +92,9 @@ def test_a_signature_that_cannot_be_called_names_its_function() -> None:
 
 def test_an_offer_is_read_and_a_missing_one_promises_nothing() -> None:
     """A stored task may outlive its module."""
-    catalogue = Catalogue([timer])
+    catalogue = Catalogue([timer, erlang])
 
-    assert catalogue.offer("timer", "sleep").idempotent
+    assert catalogue.offer("erlang", "get_cookie").idempotent
+    assert not catalogue.offer("timer", "sleep").idempotent
     assert not catalogue.offer("gone", "sleep").idempotent
     assert not catalogue.has("gone", "sleep")

@@ -1,5 +1,7 @@
 """What a restart finds: nothing lost, nothing done twice, nothing running for ever."""
 
+from typing import Any
+
 import pytest
 
 from kazoo_tasks.core.catalogue import Catalogue
@@ -9,17 +11,18 @@ from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import MsgIdConflict
 from kazoo_tasks.model.task import Task
-from kazoo_tasks.modules import timer
+from kazoo_tasks.modules import erlang, timer
 from support.build import NOW, a_running_task, a_task
 from support.core import HandPool, Office, turn
 
-#: `timer` is declared idempotent; what a catalogue does not have promises nothing.
-IDEMPOTENT, PLAIN = Catalogue([timer]), Catalogue([])
+CATALOGUE = Catalogue([timer, erlang])
+#: Declared to be idempotent, which `timer.sleep` is not.
+IDEMPOTENT: dict[str, Any] = {"module": "erlang", "function": "get_cookie"}
 
 
-def settled(task: Task, catalogue: Catalogue = PLAIN) -> list[Change]:
+def settled(task: Task) -> list[Change]:
     """What becomes of one task."""
-    return list(settle([task], catalogue, NOW + 5))
+    return list(settle([task], CATALOGUE, NOW + 5))
 
 
 @pytest.mark.parametrize("task", [a_task(), a_task(started_at=NOW), a_running_task(ended_at=NOW)])
@@ -38,7 +41,7 @@ def test_an_interrupted_task_ends_as_such() -> None:
 
 def test_an_interrupted_idempotent_task_waits_again() -> None:
     """Its author allowed that."""
-    (change,) = settled(a_running_task(), IDEMPOTENT)
+    (change,) = settled(a_running_task(**IDEMPOTENT))
 
     assert (change.kind, change.task.status, change.task.attempt) == (Kind.REQUEUED, "waiting", 1)
 
@@ -46,7 +49,7 @@ def test_an_interrupted_idempotent_task_waits_again() -> None:
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_stop_is_remembered_over_a_restart(epoch: int) -> None:
     """Also of a task that could be run again."""
-    (change,) = settled(a_running_task(stop_asked=True, epoch=epoch), IDEMPOTENT)
+    (change,) = settled(a_running_task(stop_asked=True, epoch=epoch, **IDEMPOTENT))
 
     assert (change.task.error or "").startswith("(<0.0.0>) stopped:")
 
@@ -61,7 +64,7 @@ def test_what_waited_waits_again_in_the_order_of_its_starts() -> None:
         a_running_task(5),
     ]
     schedule = Schedule(HandPool(2), Pace(lambda: 0.0))
-    resume(tasks, IDEMPOTENT, schedule)
+    resume(tasks, CATALOGUE, schedule)
 
     assert schedule.next() == [tasks[1].id, tasks[0].id]
     assert schedule.parked == {tasks[2].id: "timer.gone is no longer offered"}
