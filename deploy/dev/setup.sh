@@ -41,7 +41,9 @@ make_venv() {
 
 install_lock() {
     echo "setup: installing $LOCK into .venv"
-    .venv/bin/python -m pip install --quiet --require-hashes -r "$LOCK"
+    # The lock is complete, so there is nothing to resolve; a resolver would stumble over newer releases of what is
+    # wanted with an extra and locked without.
+    .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r "$LOCK"
     .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 }
 
