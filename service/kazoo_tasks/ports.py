@@ -6,7 +6,7 @@ No implementation; assembly joins each to one of its adapters.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -116,8 +116,16 @@ class Assignment:
 class PoolWatcher(Protocol):
     """Who is told what happens in the pool; called on the event loop, must not block or raise."""
 
+    def began(self, task_id: str) -> None:
+        """A run is the next thing that a child does."""
+        ...
+
     def ended(self, task_id: str, outcome: Outcome) -> None:
-        """A run is over: exactly once for each assignment, whatever became of the child."""
+        """A run is over: exactly once for each assignment that was not returned, whatever became of the child."""
+        ...
+
+    def returned(self, assignments: Sequence[Assignment]) -> None:
+        """No child has begun these, and none will: theirs died, or is to be stopped for another run."""
         ...
 
     def progressed(self, task_id: str, progress: bytes) -> None:
@@ -137,9 +145,8 @@ class Pool(Protocol):
         """How many slots there are."""
         ...
 
-    @property
-    def idle_slots(self) -> int:
-        """How many slots could take an assignment now."""
+    def room(self, ahead: int = 0) -> int:
+        """How many assignments would be taken now, when up to `ahead` may be sent to a child behind another."""
         ...
 
     async def start(self, watcher: PoolWatcher) -> None:
@@ -150,8 +157,12 @@ class Pool(Protocol):
         """
         ...
 
-    def assign(self, assignment: Assignment) -> None:
-        """Give a run to an idle slot; only called while `idle_slots` is not 0."""
+    def assign(self, assignments: Iterable[Assignment], ahead: int = 0) -> int:
+        """Give runs to slots, as many from the front as there is room for; gives how many."""
+        ...
+
+    def take_back(self, task_ids: Collection[str]) -> list[Assignment]:
+        """Take back the runs of these tasks that no child has begun; nothing more is told of them."""
         ...
 
     def stop(self, task_id: str) -> None:

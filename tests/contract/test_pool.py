@@ -20,7 +20,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 async def test_a_started_pool_has_every_slot_idle(bench: Bench) -> None:
     """After start, all slots can take an assignment and idle() was called for each."""
-    assert (bench.pool.size, bench.pool.idle_slots, bench.idle_calls) == (2, 2, 2)
+    assert (bench.pool.size, bench.pool.room(), bench.idle_calls) == (2, 2, 2)
 
 
 async def test_a_result_comes_back_as_json(bench: Bench) -> None:
@@ -55,7 +55,7 @@ async def test_slots_run_at_the_same_time(bench: Bench, tmp_path: Path) -> None:
     """Two slots have two runs under way, in two processes."""
     first = await bench.begin("wait", str(tmp_path / "1"))
     second = await bench.begin("wait", str(tmp_path / "2"))
-    assert bench.pool.idle_slots == 0
+    assert bench.pool.room() == 0
     assert await written(tmp_path / "1") != await written(tmp_path / "2")
     bench.pool.stop(first)
     bench.pool.stop(second)
@@ -96,12 +96,42 @@ async def test_closing_reports_nothing_and_may_be_repeated(tmp_path: Path) -> No
         assert bench.outcomes == {}
 
 
-async def test_assigning_without_an_idle_slot_is_refused(bench: Bench, tmp_path: Path) -> None:
-    """Nothing is queued in the pool; the core looks before it assigns."""
-    first = await bench.begin("wait", str(tmp_path / "1"))
-    second = await bench.begin("wait", str(tmp_path / "2"))
-    with pytest.raises(LookupError, match="expected a slot to be idle"):
-        bench.assign("nothing")
-    for task_id in (first, second):
+async def test_without_an_idle_slot_nothing_is_taken(bench: Bench, tmp_path: Path) -> None:
+    """Nothing is queued in the pool, unless it was said how much may be."""
+    tasks = [await bench.begin("wait", str(tmp_path / str(number))) for number in (1, 2)]
+    assert bench.pool.assign([bench.a_run("nothing")]) == 0
+    for task_id in tasks:
         bench.pool.stop(task_id)
     await bench.whole()
+
+
+async def test_runs_sent_ahead_begin_in_their_order(bench: Bench) -> None:
+    """Each is told to begin before it ends, and all are told to."""
+    runs = [bench.a_run("echo", number) for number in range(20)]
+    assert (bench.pool.room(9), bench.pool.assign(runs, ahead=9)) == (20, 20)
+    outcomes = [await bench.outcome(run.task_id) for run in runs]
+
+    assert outcomes == [Succeeded(str(number).encode()) for number in range(20)]
+    assert sorted(bench.begun) == sorted(run.task_id for run in runs)
+    by_slot = [bench.begun.index(run.task_id) for run in runs]
+    assert by_slot[0::2] == sorted(by_slot[0::2])
+    await bench.whole()
+
+
+async def test_what_has_not_begun_can_be_taken_back(bench: Bench, tmp_path: Path) -> None:
+    """No child runs it, nothing more is told of it, and the slot takes others."""
+    waits = [bench.a_run("wait", str(tmp_path / str(number))) for number in (1, 2)]
+    behind = [bench.a_run("touch", str(tmp_path / "ran")) for _ in range(6)]
+    assert bench.pool.assign([*waits, *behind], ahead=3) == 8
+    for number in (1, 2):
+        await written(tmp_path / str(number))
+    taken = bench.pool.take_back([run.task_id for run in (*waits, *behind[1:])])
+    assert sorted(run.task_id for run in taken) == sorted(run.task_id for run in behind[1:])
+
+    assert not (tmp_path / "ran").exists()
+    for run in waits:
+        bench.pool.stop(run.task_id)
+        await bench.outcome(run.task_id)
+    await bench.outcome(behind[0].task_id)
+    await bench.whole()
+    assert not bench.outcomes.keys() & {run.task_id for run in taken}

@@ -77,17 +77,61 @@ async def test_an_assignment_that_a_dead_child_never_read_goes_to_the_next() -> 
         assert await bench.outcome(task_id) == Succeeded(b"3")
 
 
-async def test_a_waiting_assignment_can_be_stopped() -> None:
-    """One that waits for the next child ends as stopped without having begun."""
+async def test_a_run_that_has_not_begun_is_stopped_without_a_signal() -> None:
+    """The child never sees it, and takes the next."""
     async with a_pool(size=1) as bench:
         (pid,) = bench.pool.pids.values()
         os.kill(pid, signal.SIGSTOP)
         task_id = await bench.begin("add", 1, 2)
-        os.kill(pid, signal.SIGKILL)
-        await until(lambda: not bench.pool.pids)
         bench.pool.stop(task_id)
         assert failed(await bench.outcome(task_id)).reason == "stopped on request, before it began"
-        await bench.whole()
+        os.kill(pid, signal.SIGCONT)
+        assert await bench.result("add", 1, 2) == 3
+        assert list(bench.pool.pids.values()) == [pid]
+
+
+async def test_a_death_costs_one_run_however_many_were_sent_ahead() -> None:
+    """Those behind it had not begun, and are given back in their order."""
+    async with a_pool(size=1) as bench:
+        bench.ahead = 9
+        dying = bench.a_run("kill_itself", int(signal.SIGSEGV))
+        behind = [bench.a_run("echo", number) for number in range(9)]
+        assert bench.pool.assign([dying, *behind], bench.ahead) == 10
+        assert failed(await bench.outcome(dying.task_id)).reason == "signal 11 (SIGSEGV)"
+        outcomes = [await bench.outcome(run.task_id) for run in behind]
+    assert outcomes == [Succeeded(str(number).encode()) for number in range(9)]
+    assert bench.given_back == [run.task_id for run in behind]
+
+
+async def test_a_stop_is_for_one_run_however_many_were_sent_ahead(tmp_path: Path) -> None:
+    """Neither what stands before it nor what stands behind it is touched."""
+    async with a_pool(size=1) as bench:
+        bench.ahead = 4
+        first, second, third = (bench.a_run("wait", str(tmp_path / name)) for name in "123")
+        assert bench.pool.assign([first, second, third], bench.ahead) == 3
+        pid = await written(tmp_path / "1")
+        bench.pool.stop(second.task_id)
+        stopped = failed(await bench.outcome(second.task_id))
+        assert stopped.reason == "stopped on request, before it began"
+        assert (list(bench.pool.pids.values()), list(bench.outcomes)) == ([pid], [second.task_id])
+        bench.pool.stop(first.task_id)
+        assert failed(await bench.outcome(first.task_id)).reason == "stopped on request, by SIGTERM"
+        assert await written(tmp_path / "3") != pid
+        assert not (tmp_path / "2").exists()
+
+
+async def test_a_stop_never_meets_the_next_run() -> None:
+    """A run that is over when it is stopped takes no signal, since the child may be at another already."""
+    async with a_pool(size=1) as bench:
+        bench.ahead = 16
+        for _ in range(200):
+            runs = [bench.a_run("echo", number) for number in range(4)]
+            taken = bench.pool.assign(runs, bench.ahead)
+            await asyncio.sleep(0)
+            bench.pool.stop(runs[0].task_id)
+            outcomes = [await bench.outcome(run.task_id) for run in runs[:taken]]
+            assert outcomes[1:] == [Succeeded(str(number).encode()) for number in range(1, taken)]
+            await bench.whole()
 
 
 async def test_sigterm_stops_a_run(bench: Bench, tmp_path: Path) -> None:
@@ -128,9 +172,11 @@ async def test_what_a_dead_child_left_behind_is_gone(bench: Bench, tmp_path: Pat
     assert await_death([await written(tmp_path / "pid")], within_s=2) == []
 
 
-async def test_children_killed_at_random_take_only_their_own_runs() -> None:
+@pytest.mark.parametrize("ahead", [0, 8])
+async def test_children_killed_at_random_take_only_their_own_runs(ahead: int) -> None:
     """400 runs, a kill every 50 ms: each killed run says its signal and its child, all others are right."""
     async with a_pool(max_restarts=10_000) as bench:
+        bench.ahead = ahead
         killed: list[int] = []
         killer = asyncio.create_task(_kill_at_random(bench, random.Random(1), killed))
         sums = {await bench.begin("echo_slowly", number, 0.01): number for number in range(400)}

@@ -137,21 +137,38 @@ async def test_a_slot_rests_when_its_children_keep_dying(deadly: Callable[[], No
         deadly()
         os.kill(next(iter(bench.pool.pids.values())), signal.SIGKILL)
         await until(lambda: bench.pool.resting_slots == 1)
-        assert (bench.pool.idle_slots, len(bench.pool.pids)) == (1, 1)
+        assert (bench.pool.room(), len(bench.pool.pids)) == (1, 1)
         assert await bench.result("add", 1, 2) == 3
 
 
 async def test_an_assignment_does_not_wait_for_a_resting_slot(deadly: Callable[[], None]) -> None:
-    """It ends as killed, by nobody's child, when there will be no child for long."""
+    """It is given back when its child dies, for whatever slot there may be."""
     async with a_pool(size=1, modules=(MODULE, _DEADLY), max_restarts=1) as bench:
         deadly()
         (pid,) = bench.pool.pids.values()
         os.kill(pid, signal.SIGSTOP)
         task_id = await bench.begin("nothing")
         os.kill(pid, signal.SIGKILL)
-        failure = failed(await bench.outcome(task_id))
+        await until(lambda: bench.pool.resting_slots == 1)
+        assert (bench.given_back, bench.outcomes) == ([task_id], {})
+
+
+async def test_a_run_that_no_child_lives_to_begin_is_given_up() -> None:
+    """It might be what they die of."""
+    async with a_pool(size=1) as bench:
+        bench.gives_again = False
+        run = bench.a_run("nothing")
+        for times in range(1, 5):
+            (pid,) = bench.pool.pids.values()
+            os.kill(pid, signal.SIGSTOP)
+            assert bench.pool.assign([run]) == 1
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda times=times: len(bench.given_back) == times or bool(bench.outcomes))  # type: ignore[misc]  # bound now
+            await bench.whole()
+        failure = failed(await bench.outcome(run.task_id))
+    assert bench.given_back == [run.task_id] * 3
     assert (failure.worker, failure.failure) == ("0.0.0", Failure.KILLED)
-    assert failure.reason == "no child of its slot lived long enough to begin it"
+    assert failure.reason == "no child lived long enough to begin it"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from kazoo_tasks.core.answers import Origin
@@ -40,26 +41,32 @@ class HandClock:
 
 @dataclass
 class HandPool:
-    """A pool whose runs end when the test says so."""
+    """A pool whose runs end when the test says so; what is sent ahead begins in the order in which it came."""
 
     size: int = 2
     running: dict[str, Assignment] = field(default_factory=dict)
+    ahead: dict[str, Assignment] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
     watcher: PoolWatcher | None = None
 
-    @property
-    def idle_slots(self) -> int:
+    def room(self, ahead: int = 0) -> int:
         """See `ports.Pool`."""
-        return self.size - len(self.running)
+        return self.size * (1 + ahead) - len(self.running) - len(self.ahead)
 
     async def start(self, watcher: PoolWatcher) -> None:
         """See `ports.Pool`."""
         self.watcher = watcher
 
-    def assign(self, assignment: Assignment) -> None:
+    def assign(self, assignments: Iterable[Assignment], ahead: int = 0) -> int:
         """See `ports.Pool`."""
-        assert self.idle_slots > 0
-        self.running[assignment.task_id] = assignment
+        taken = list(islice(assignments, max(0, self.room(ahead))))
+        self.ahead |= {assignment.task_id: assignment for assignment in taken}
+        self._begin()
+        return len(taken)
+
+    def take_back(self, task_ids: Collection[str]) -> list[Assignment]:
+        """See `ports.Pool`."""
+        return [self.ahead.pop(task_id) for task_id in list(self.ahead) if task_id in task_ids]
 
     def stop(self, task_id: str) -> None:
         """See `ports.Pool`; the test ends the run."""
@@ -73,7 +80,20 @@ class HandPool:
         del self.running[task_id]
         assert self.watcher
         self.watcher.ended(task_id, outcome or Succeeded())
+        self._begin()
         self.watcher.idle()
+
+    def lose(self, task_id: str) -> None:
+        """Let a child die that was to begin this run."""
+        assert self.watcher
+        self.watcher.returned([self.running.pop(task_id)])
+
+    def _begin(self) -> None:
+        while self.ahead and len(self.running) < self.size:
+            task_id = next(iter(self.ahead))
+            self.running[task_id] = self.ahead.pop(task_id)
+            if self.watcher:
+                self.watcher.began(task_id)
 
 
 STOPPED = Failed("0.1.1", Failure.STOPPED, "stopped on request")

@@ -9,7 +9,8 @@ import asyncio
 import json
 import os
 import select
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
@@ -32,12 +33,30 @@ class Bench:
         self.progress: list[dict[str, object]] = []
         self.idle_when_ended: list[int] = []
         self.idle_calls = 0
+        self.begun: list[str] = []
+        self.given_back: list[str] = []
+        self._again: deque[Assignment] = deque()
+        #: How many runs are sent ahead to a child.
+        self.ahead = 0
+        #: Whether what comes back is given to the pool again, as the core does.
+        self.gives_again = True
         self.changed = asyncio.Condition()
         self._ids = count(1)
 
+    def began(self, task_id: str) -> None:
+        self.begun.append(task_id)
+        self._tell()
+
+    def returned(self, assignments: Sequence[Assignment]) -> None:
+        self.given_back += [assignment.task_id for assignment in assignments]
+        if self.gives_again:
+            self._again.extendleft(reversed(assignments))
+        self._give_again()
+        self._tell()
+
     def ended(self, task_id: str, outcome: Outcome) -> None:
         self.outcomes.setdefault(task_id, []).append(outcome)
-        self.idle_when_ended.append(self.pool.idle_slots)
+        self.idle_when_ended.append(self.pool.room())
         self._tell()
 
     def progressed(self, _task_id: str, progress: bytes) -> None:
@@ -46,7 +65,12 @@ class Bench:
 
     def idle(self) -> None:
         self.idle_calls += 1
+        self._give_again()
         self._tell()
+
+    def _give_again(self) -> None:
+        for _ in range(self.pool.assign(self._again, self.ahead)):
+            self._again.popleft()
 
     def _tell(self) -> None:
         self._waker = asyncio.ensure_future(self._notify())
@@ -58,15 +82,15 @@ class Bench:
     async def begin(self, function: str, *arguments: object) -> str:
         """Assign a run as soon as a slot is idle."""
         async with asyncio.timeout(20), self.changed:
-            await self.changed.wait_for(lambda: self.pool.idle_slots)
-        return self.assign(function, *arguments)
+            await self.changed.wait_for(lambda: self.pool.room(self.ahead))
+        run = self.a_run(function, *arguments)
+        assert self.pool.assign([run], self.ahead) == 1
+        return run.task_id
 
-    def assign(self, function: str, *arguments: object) -> str:
-        """Assign a run now."""
-        task_id = f"task-{next(self._ids)}"
+    def a_run(self, function: str, *arguments: object) -> Assignment:
+        """One run of a function, not yet assigned."""
         text = json.dumps(arguments).encode()
-        self.pool.assign(Assignment(task_id, MODULE.rpartition(".")[2], function, text))
-        return task_id
+        return Assignment(f"task-{next(self._ids)}", MODULE.rpartition(".")[2], function, text)
 
     async def outcome(self, task_id: str) -> Outcome:
         """Wait for the end of a run; there must be just one."""
@@ -89,7 +113,7 @@ class Bench:
     async def whole(self) -> None:
         """Wait until every slot is idle."""
         async with asyncio.timeout(20), self.changed:
-            await self.changed.wait_for(lambda: self.pool.idle_slots == self.pool.size)
+            await self.changed.wait_for(lambda: self.pool.room() == self.pool.size)
 
 
 def failed(outcome: Outcome) -> Failed:

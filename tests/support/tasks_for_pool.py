@@ -152,6 +152,12 @@ def wait(path: str) -> None:
 
 
 @task
+def touch(path: str) -> None:
+    """Say in a file that it ran."""
+    Path(path).touch()
+
+
+@task
 def sleep(duration_s: float) -> int:
     """Wait, then say in which process."""
     time.sleep(duration_s)
@@ -211,11 +217,8 @@ def not_json(kind: str) -> object:
 
 
 def _connection() -> int:
-    """Find the child's end of its connection: the only connected socket it has."""
-    for path in Path("/proc/self/fd").iterdir():
-        if path.is_socket():
-            return int(path.name)
-    raise LookupError
+    """Find the child's end of its connection: of its two sockets the one that was opened first."""
+    return min(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.is_socket())
 
 
 @task

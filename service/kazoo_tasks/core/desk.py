@@ -132,7 +132,7 @@ class Desk:
         self._check(order)
         submitted_at = self._ledger.submission_time()
         added = [self._new(order.account_id, draft, submitted_at) for draft in order.drafts]
-        launches = [self._runner.prepare(task.start(submitted_at)) for task in added] if order.start else []
+        launches = self._runner.prepare([task.start(submitted_at) for task in added] if order.start else [])
         changes = [Change(Kind.ADDED, task) for task in added]
         changes += [change for launch in launches for change in launch.changes]
         shown = [launch.task for launch in launches] or added
@@ -143,7 +143,7 @@ class Desk:
     async def _start(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
         async with self._turns.take(wanted):
             task = self.read(wanted, account_id).start(self._ledger.now())
-            launch = self._runner.prepare(task)
+            (launch,) = self._runner.prepare([task])
             reply = task_text(launch.task)
             await self._launch([launch], launch.changes, origin, reply)
         return reply

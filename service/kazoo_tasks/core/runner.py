@@ -57,13 +57,12 @@ class Runner:
 
     # --- asked by the desk ---
 
-    def prepare(self, task: Task) -> Launch:
-        """Decide how a task that is being started begins: with a place at once, or waiting."""
-        started = Change(Kind.STARTED, task)
-        if not self.schedule.claim():
-            return Launch(task, (started,), claimed=False)
-        assigned = task.assign(self._ledger.epoch)
-        return Launch(assigned, (started, Change(Kind.ASSIGNED, assigned)), claimed=True)
+    def prepare(self, tasks: Sequence[Task]) -> list[Launch]:
+        """Decide how tasks that are being started begin: with a place at once, or waiting."""
+        claimed = self.schedule.claim(len(tasks))
+        launches = [self._claimed(task) for task in tasks[:claimed]]
+        launches += [Launch(task, (Change(Kind.STARTED, task),), claimed=False) for task in tasks[claimed:]]
+        return launches
 
     def launch(self, launches: Sequence[Launch], *, written: bool) -> None:
         """Let launches begin now that they are on disk, or give them up if they could not be written.
@@ -106,6 +105,19 @@ class Runner:
         self.schedule.ended(task_id)
         self._come_round()
 
+    def began(self, task_id: str) -> None:
+        """See `ports.PoolWatcher`."""
+        self.schedule.began(task_id)
+
+    def returned(self, assignments: Sequence[Assignment]) -> None:
+        """See `ports.PoolWatcher`."""
+        self.schedule.returned(assignments)
+        if self.schedule.held:
+            self._errands.send(self._take_back(self.schedule.hold()), "take back")
+        else:
+            self._watch_claims()
+            self._come_round()
+
     def progressed(self, task_id: str, progress: bytes) -> None:
         """See `ports.PoolWatcher`."""
         self._reports[task_id] = progress
@@ -122,16 +134,20 @@ class Runner:
         self._round_due = False
         over, self._over = self._over, {}
         reports, self._reports = self._reports, {}
+        self.schedule.place_waiting()
         if chosen := self.schedule.next():
             self._errands.send(self._assign(chosen), "assign")
         if reports or over:
             await self._hear(reports, over)
 
+    def _claimed(self, task: Task) -> Launch:
+        assigned = task.assign(self._ledger.epoch)
+        return Launch(assigned, (Change(Kind.STARTED, task), Change(Kind.ASSIGNED, assigned)), claimed=True)
+
     def _begin(self, launches: Sequence[Launch]) -> None:
+        self.schedule.place([_assignment(launch.task) for launch in launches if launch.claimed])
         for launch in launches:
-            if launch.claimed:
-                self.schedule.place(_assignment(launch.task))
-            else:
+            if not launch.claimed:
                 self.schedule.enqueue(launch.task.id)
         self._watch_claims()
         self._come_round()
@@ -151,8 +167,7 @@ class Runner:
             except KazooTasksError:
                 return  # the store is broken, and the process ends
             else:
-                for task in tasks:
-                    self.schedule.place(_assignment(task))
+                self.schedule.place([_assignment(task) for task in tasks])
                 self._watch_claims()
 
     def _assigned(self, task_id: str) -> Task | None:
@@ -180,20 +195,20 @@ class Runner:
             self._errands.send(self._take_back(overdue), "take back")
         self._watch_claims()
 
-    async def _take_back(self, unseen: Sequence[Assignment]) -> None:
-        """Let what was claimed and no child has seen wait like others: a crash would call it interrupted."""
-        ids = [assignment.task_id for assignment in unseen]
+    async def _take_back(self, unbegun: Sequence[Assignment]) -> None:
+        """Let what was claimed and no child has begun wait like others: a crash would call it interrupted."""
+        ids = [assignment.task_id for assignment in unbegun]
         async with self._turns.take(*ids):
             changes = [self._taken_back(self._ledger.registry.get(task_id)) for task_id in ids]
             try:
                 await self._ledger.commit(changes)
             except StoreUnavailable:
-                for assignment in unseen:
-                    self.schedule.keep(assignment)
+                self.schedule.keep(unbegun)
             else:
-                waiting = [change.task.id for change in changes if change.kind is Kind.REQUEUED]
-                self.schedule.enqueue_first(waiting)
-                self._tell_ended(set(ids) - set(waiting))
+                self.schedule.enqueue_first(
+                    [change.task.id for change in changes if change.kind is Kind.REQUEUED]
+                )
+                self._tell_ended(ids)
         self._come_round()
 
     def _taken_back(self, task: Task) -> Change:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from itertools import takewhile
 
 from kazoo_tasks.core.pace import Pace
 from kazoo_tasks.ports import Assignment, Pool
@@ -27,14 +28,15 @@ class Schedule:
         # Not a plain dict, which skips all that was taken from its front before, each time.
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._parked: dict[str, str] = {}
-        # With the time since when each has waited.
-        self._unplaced: deque[tuple[float, Assignment]] = deque()
+        # What is assigned and not begun, with the time since when: some of it the pool has, the rest found no room.
+        self._unbegun: dict[str, float] = {}
+        self._unplaced: deque[Assignment] = deque()
         self._reserved = 0
-        self._held = False
+        self.held = False
 
     def __len__(self) -> int:
         """How many tasks wait for a slot."""
-        return len(self._waiting) + len(self._unplaced)
+        return len(self._waiting) + len(self._unbegun)
 
     @property
     def parked(self) -> dict[str, str]:
@@ -42,30 +44,27 @@ class Schedule:
         return self._parked
 
     def hold(self) -> list[Assignment]:
-        """Run nothing more; what was claimed ahead and no child has seen."""
-        self._held = True
-        unseen = [assignment for _, assignment in self._unplaced]
-        self._unplaced.clear()
-        return unseen
+        """Run nothing more; what was assigned and no child has begun."""
+        self.held = True
+        return self._take_back(list(self._unbegun))
 
     def overdue(self) -> list[Assignment]:
-        """Take out what was claimed ahead and has waited too long for a slot."""
-        taken = []
-        while self._unplaced and self._pace.is_overdue(self._unplaced[0][0]):
-            taken.append(self._unplaced.popleft()[1])
-        return taken
+        """Take out what was claimed ahead and has waited too long for its turn."""
+        waited = takewhile(lambda task_id: self._pace.is_overdue(self._unbegun[task_id]), self._unbegun)
+        return self._take_back(list(waited))
 
     @property
     def has_claims(self) -> bool:
         """Whether anything is claimed ahead."""
-        return bool(self._unplaced)
+        return bool(self._unbegun)
 
-    def claim(self) -> bool:
-        """Reserve a place for a task that is only just being started; never past those that wait."""
-        if self._waiting or self._free() < 1:
-            return False
-        self._reserved += 1
-        return True
+    def claim(self, wanted: int) -> int:
+        """Reserve places for tasks that are only just being started, never past those that wait; gives how many."""
+        if self._waiting:
+            return 0
+        claimed = min(wanted, max(0, self._free()))
+        self._reserved += claimed
+        return claimed
 
     def enqueue(self, task_id: str) -> None:
         """Let a task wait, behind the others."""
@@ -83,8 +82,10 @@ class Schedule:
 
     def next(self) -> list[str]:
         """Take the tasks that are to run next and reserve a place for each; by the handful, as one commit is due."""
+        if not self._waiting:
+            return []
         free = self._free()
-        if not self._waiting or free < max(1, self._places() // 2):
+        if free < max(1, self._pace.ahead):
             return []
         chosen = [self._waiting.popitem(last=False)[0] for _ in range(min(free, len(self._waiting)))]
         self._reserved += len(chosen)
@@ -94,25 +95,40 @@ class Schedule:
         """Give a reservation back unused."""
         self._reserved -= 1
 
-    def place(self, assignment: Assignment) -> None:
-        """Use a reservation; the assignment takes the next slot that is idle."""
-        self._reserved -= 1
-        self.keep(assignment)
+    def place(self, assignments: Sequence[Assignment]) -> None:
+        """Use reservations; the assignments begin as soon as there is room, or are claimed ahead."""
+        self._reserved -= len(assignments)
+        self.keep(assignments)
+
+    def keep(self, assignments: Sequence[Assignment]) -> None:
+        """Have assignments begin after those that have waited longer."""
+        now = self._pace.now()
+        self._unbegun.update((assignment.task_id, now) for assignment in assignments)
+        self._unplaced.extend(assignments)
         self.place_waiting()
 
-    def keep(self, assignment: Assignment) -> None:
-        """Have an assignment take the next slot that is idle, after those that have waited longer."""
-        self._unplaced.append((self._pace.now(), assignment))
-
     def place_waiting(self) -> None:
-        """Give the pool what is assigned and found no slot yet."""
-        while self._unplaced and self._pool.idle_slots and not self._held:
-            _, assignment = self._unplaced.popleft()
-            self._pace.begin(assignment.task_id)
-            self._pool.assign(assignment)
+        """Give the pool what is assigned and found no room yet."""
+        if self._unplaced and not self.held:
+            for _ in range(self._pool.assign(self._unplaced, self._pace.ahead)):
+                self._unplaced.popleft()
+
+    def began(self, task_id: str) -> None:
+        """Learn that a child has a run in hand."""
+        self._unbegun.pop(task_id, None)
+        self._pace.begin(task_id)
+
+    def returned(self, assignments: Sequence[Assignment]) -> None:
+        """Take in what the pool had and no child has begun: it comes before all others."""
+        now = self._pace.now()
+        # The oldest first, whatever came between: these have waited longest.
+        again = {assignment.task_id: self._unbegun.pop(assignment.task_id, now) for assignment in assignments}
+        self._unbegun = again | self._unbegun
+        self._unplaced.extendleft(reversed(assignments))
 
     def ended(self, task_id: str) -> None:
         """Learn that a run is over."""
+        self._unbegun.pop(task_id, None)
         self._pace.end(task_id)
 
     def withdraw(self, task_id: str) -> bool:
@@ -122,16 +138,21 @@ class Schedule:
             return True
         if self._parked.pop(task_id, None) is not None:
             return True
-        unplaced = next((claim for claim in self._unplaced if claim[1].task_id == task_id), None)
-        if unplaced is not None:
-            self._unplaced.remove(unplaced)
-        return unplaced is not None
+        return task_id in self._unbegun and bool(self._take_back([task_id]))
 
-    def _places(self) -> int:
-        return self._pool.size * (1 + self._pace.ahead)
+    def _take_back(self, task_ids: Sequence[str]) -> list[Assignment]:
+        """Those of them that no child has begun, in this order."""
+        wanted = set(task_ids)
+        taken = {assignment.task_id: assignment for assignment in self._pool.take_back(wanted)}
+        taken |= {
+            assignment.task_id: assignment for assignment in self._unplaced if assignment.task_id in wanted
+        }
+        self._unplaced = deque(each for each in self._unplaced if each.task_id not in taken)
+        for task_id in taken:
+            del self._unbegun[task_id]
+        return [taken[task_id] for task_id in task_ids if task_id in taken]
 
     def _free(self) -> int:
-        if self._held:
+        if self.held:
             return 0
-        ahead = self._pool.size * self._pace.ahead
-        return self._pool.idle_slots + ahead - self._reserved - len(self._unplaced)
+        return self._pool.room(self._pace.ahead) - self._reserved - len(self._unplaced)

@@ -1,6 +1,6 @@
 """The child's end of the connection: blocking reads of requests, whole frames written from any thread.
 
-Touches only its socket; used by pool.child.
+Touches only its two sockets; used by pool.child.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from kazoo_tasks.pool.frame import TO_CHILD, Decoder, Frame, Kind, encode
+from kazoo_tasks.pool.frame import RUN, TO_CHILD, Decoder, Frame, Kind, encode
 
 _CHUNK = 64 * 1024
 #: The service has checked the size of a request before it comes here; this only bounds nonsense.
@@ -22,9 +22,10 @@ CONNECTION_LOST = 76
 class Channel:
     """One connection, and only for the process that opened it."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        """Take a connected blocking socket."""
+    def __init__(self, connection: socket.socket, tickets: socket.socket) -> None:
+        """Take two connected blocking sockets."""
         self._connection = connection
+        self._tickets = tickets
         self._decoder = Decoder(_CAP, TO_CHILD)
         self._owner = os.getpid()
         # Two threads that report at once must not interleave their bytes.
@@ -42,14 +43,17 @@ class Channel:
             os._exit(CONNECTION_LOST)
 
     def frames(self) -> Iterator[Frame]:
-        """Give requests until the service hangs up."""
-        while data := self._read():
-            yield from self._decoder.feed(data)
+        """Give requests that are to be carried out, each when it is asked for, until the service hangs up."""
+        while data := self._read(self._connection, _CHUNK):
+            for frame in self._decoder.feed(data):
+                # Several may have come at once; the service can take back what has not been begun.
+                if self._read(self._tickets, len(RUN)) == RUN:
+                    yield frame
 
-    def _read(self) -> bytes:
+    def _read(self, source: socket.socket, size: int) -> bytes:
         self._only_owner()
         try:
-            return self._connection.recv(_CHUNK)
+            return source.recv(size)
         except OSError:
             os._exit(CONNECTION_LOST)
 

@@ -44,10 +44,10 @@ class CannotImport(Exception):
     """A task module cannot be used; the message is one clear sentence."""
 
 
-def main(connection: socket.socket, brief: Brief) -> None:
+def main(connection: socket.socket, tickets: socket.socket, brief: Brief) -> None:
     """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit."""
     settle(brief.slot)
-    channel = Channel(connection)
+    channel = Channel(connection, tickets)
     try:
         functions = offered(brief.modules)
     except CannotImport as error:

@@ -29,6 +29,10 @@ class Kind(IntEnum):
 FROM_CHILD = frozenset({Kind.READY, Kind.BROKEN, Kind.RESULT, Kind.FAILED, Kind.PROGRESS})
 TO_CHILD = frozenset({Kind.ASSIGN})
 
+#: Tickets, one for each ASSIGN, beside the connection: whether the run is to be begun or was taken back.
+RUN = b"R"
+SKIP = b"S"
+
 
 class BadFrame(Exception):
     """The bytes are no frame that this side accepts."""

@@ -57,13 +57,7 @@ class Link:
         self._decoder = Decoder(cap, FROM_CHILD)
         self._unsent = memoryview(b"")
         self._open = True
-        self._refused = False
         loop.add_reader(self._fd, self._read)
-
-    @property
-    def undelivered(self) -> bool:
-        """Whether the child certainly did not read all that was sent: the kernel says so when it closes or dies."""
-        return self._refused or bool(self._unsent)
 
     @property
     def between_frames(self) -> bool:
@@ -72,16 +66,16 @@ class Link:
 
     def send(self, data: bytes) -> None:
         """Send now what fits into the socket's buffer and the rest when there is room."""
-        if not self._open:
-            self._refused = True
-            return
-        self._unsent = memoryview(data)
-        self._write()
-        if self._unsent and self._open:
-            self._loop.add_writer(self._fd, self._write)
+        if self._unsent:
+            self._unsent = memoryview(bytes(self._unsent) + data)
+        elif self._open:
+            self._unsent = memoryview(data)
+            self._write()
+            if self._unsent:
+                self._loop.add_writer(self._fd, self._write)
 
     def drain(self) -> None:
-        """Read what a child that is dead now had still said."""
+        """Read now what the child has said until now."""
         for _ in range(_MAX_LAST_READS):
             if not self._open or not self._read():
                 break
@@ -100,7 +94,6 @@ class Link:
             return
         except OSError:
             # What came before may still be read, so the reader is the one to find out that the child is gone.
-            self._refused = True
             sent = len(self._unsent)
         self._unsent = self._unsent[sent:]
         if not self._unsent:
@@ -114,7 +107,6 @@ class Link:
             return False
         except OSError:
             # ECONNRESET: the child's end was closed with something of ours unread in it.
-            self._refused = True
             data = b""
         if data:
             self._decode(data)

@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 
 from kazoo_tasks.pool import child
 from kazoo_tasks.pool.child import Brief
+from kazoo_tasks.pool.line import Tickets
 
 _TRACKER_END_MS = 1000
 _STATUS = forkserver.SIGNED_STRUCT
@@ -40,6 +41,7 @@ class Child:
     status_fd: int
     lifeline: int
     connection: socket.socket
+    tickets: Tickets
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the child and whatever it started; nothing happens to those that are gone."""
@@ -63,6 +65,7 @@ class Child:
     def let_go(self) -> None:
         """Close everything that leads to it; if it still lives, that ends it."""
         self.connection.close()
+        self.tickets.close()
         for fd in (self.pidfd, self.status_fd, self.lifeline):
             os.close(fd)
 
@@ -181,20 +184,22 @@ class Nursery:
         if self._closed:
             raise EOFError
         ours, theirs = socket.socketpair()
+        tickets = Tickets()
         try:
             process = multiprocessing.get_context("forkserver").Process(
-                target=child.main, args=(theirs, brief)
+                target=child.main, args=(theirs, tickets.taker, brief)
             )
             launch = _Launch(process, self._server.connect_to_new_process)
             pidfd = launch.pidfd()
         except BaseException:
             ours.close()
+            tickets.close()
             raise
         finally:
             theirs.close()
         self._proven = True
         ours.setblocking(False)  # noqa: FBT003 - the signature of the standard library
-        return Child(launch.pid, pidfd, launch.sentinel, launch.lifeline, ours)
+        return Child(launch.pid, pidfd, launch.sentinel, launch.lifeline, ours, tickets)
 
 
 def _write_all(fd: int, data: memoryview) -> None:

@@ -1,4 +1,4 @@
-"""One place in the pool: the process that fills it now, and the run that this process has.
+"""One place in the pool: the process that fills it now, and the runs that this process was given.
 
 Touches its child's descriptors through the event loop; made and told what to do by pool.supervisor.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -15,6 +15,7 @@ from typing import Protocol
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool import verdict
 from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, Request, untag
+from kazoo_tasks.pool.line import Line
 from kazoo_tasks.pool.link import Link
 from kazoo_tasks.pool.nursery import Child
 from kazoo_tasks.pool.progress import is_report
@@ -23,8 +24,8 @@ from kazoo_tasks.ports import Assignment
 
 #: How long a child that closed its connection has to die of its own before it is killed for it.
 _DEAF_GRACE_S = 0.5
-#: How often an assignment is given to the next child because the one before died without having read it.
-_MAX_REDELIVERIES = 3
+#: For how long after a run has begun others are sent after it: one that goes on is likely to be a long one.
+_FRESH_S = 0.010
 #: Room for a FAILED frame: 32 KiB of trace, each byte six as JSON at the worst, and its reason.
 _MIN_FRAME_CAP = 256 * 1024
 
@@ -42,8 +43,16 @@ class State(StrEnum):
 class Keeper(Protocol):
     """Who keeps the slots; called on the event loop."""
 
+    def began(self, task_id: str) -> None:
+        """A run is the child's next thing to do."""
+        ...
+
     def ended(self, task_id: str, outcome: Outcome) -> None:
         """A run of this slot is over; the slot is not idle yet."""
+        ...
+
+    def returned(self, assignments: Sequence[Assignment], *, first: bool) -> None:
+        """The slot's child did not begin these, and will not; `first` if it should have begun the first of them."""
         ...
 
     def progressed(self, task_id: str, progress: bytes) -> None:
@@ -59,7 +68,7 @@ class Keeper(Protocol):
         ...
 
     def ready(self, slot: Slot) -> None:
-        """The slot's child came up; `freed` follows, or the run goes on that waited for it."""
+        """The slot's child came up; `freed` follows."""
         ...
 
     def broken(self, slot: Slot, reason: str) -> None:
@@ -96,7 +105,11 @@ class Rules:
 
 
 class Slot:
-    """At most one child and at most one run; each run ends exactly once, each child is lost exactly once."""
+    """At most one child, and its runs, of which it does one after the other.
+
+    Each run ends or is returned, exactly once; each child is lost exactly once. A child that dies takes the run with it
+    that it was at. Those that were sent after it had not begun, since a child answers before it begins the next.
+    """
 
     def __init__(self, number: int, loop: asyncio.AbstractEventLoop, keeper: Keeper, rules: Rules) -> None:
         """Begin empty."""
@@ -107,9 +120,8 @@ class Slot:
         self._rules = rules
         self._child: Child | None = None
         self._link: Link | None = None
-        self._run: Assignment | None = None
-        self._redeliveries = 0
-        self._delivered = False
+        self._line: Line | None = None
+        self._began_at = 0.0
         self._handling = Handling()
         self._pid = 0
         self._was_ready = self._orphaned = self._deliberate = False
@@ -132,28 +144,58 @@ class Slot:
         cap = max(self._rules.max_result_bytes + 1024, _MIN_FRAME_CAP)
         self.state = State.STARTING
         self._child, self._pid, self._handling = child, child.pid, Handling()
-        self._was_ready = self._orphaned = self._deliberate = self._delivered = False
+        self._was_ready = self._orphaned = self._deliberate = False
         self._link = Link(self._loop, child.connection, self, cap)
+        self._line = Line(child.tickets)
         self._loop.add_reader(child.status_fd, self._status_known)
         why = f"it was not ready within {self._rules.start_timeout_s:g} s"
         self._set_timer(self._rules.start_timeout_s, lambda: self.distrusted(why))
 
-    def assign(self, assignment: Assignment) -> None:
-        """Give the idle child a run."""
-        self._run = assignment
-        self._redeliveries = 0
-        self._deliver()
+    def room(self, ahead: int) -> int:
+        """How many runs it would take now, when up to `ahead` may be sent after one that has just begun."""
+        if self.state is State.IDLE:
+            return 1 + ahead
+        fresh = self.state is State.BUSY and self._loop.time() - self._began_at < _FRESH_S
+        if not ahead or not fresh or self._orphaned or self._line is None:
+            return 0
+        return max(0, 1 + ahead - len(self._line))
 
-    def stop(self) -> None:
+    def assign(self, assignments: Sequence[Assignment]) -> None:
+        """Give the child runs, as many as there is room for."""
+        line, link = self._line, self._link
+        if line is None or link is None:
+            message = "expected a slot with a child, got one without"
+            raise LookupError(message)
+        line.add(assignments)
+        if self.state is State.IDLE:
+            self._turn(State.BUSY)
+            self._begin(assignments[0])
+        link.send(b"".join(map(_request, assignments)))
+
+    def take_back(self, task_ids: Collection[str]) -> list[Assignment]:
+        """Take out the runs of these tasks that the child has not begun."""
+        taken = self._line.take_back(task_ids) if self._line else []
+        self._idle_if_done()
+        return taken
+
+    def stop(self, task_id: str) -> None:
         """End the run as stopped: SIGTERM now, SIGKILL after the grace; asking again changes nothing."""
-        if self._run is None or self._handling.stop_asked:
+        line, link = self._line, self._link
+        if line is None or link is None or self.state is not State.BUSY:
             return
-        if self.state is State.BUSY:
+        # What is over is over, and nothing may begin any more that the signal is not meant for.
+        link.drain()
+        others = line.take_back()
+        if line.first is not None and line.first.task_id == task_id:
             self._handling.stop_asked = True
             self.retire(self._rules.stop_grace_s)
-        elif self.state is State.STARTING:
-            # It waits for a child to come up, so there is nothing to be signalled.
-            self._end_run(Failed(NOBODY, Failure.STOPPED, "stopped on request, before it began"))
+        unbegun = next((run for run in others if run.task_id == task_id), None)
+        if unbegun is not None:
+            others.remove(unbegun)
+            outcome = Failed(NOBODY, Failure.STOPPED, "stopped on request, before it began")
+            self._keeper.ended(task_id, outcome)
+        self._idle_if_done()
+        self._return(others)
 
     def retire(self, grace_s: float) -> None:
         """End the child, and not because it failed."""
@@ -164,12 +206,8 @@ class Slot:
             self._set_timer(grace_s, lambda: self._kill_after(grace_s))
 
     def rest(self) -> None:
-        """Say that there will be no child for a while; a run that waited for one has waited long enough."""
+        """Say that there will be no child for a while."""
         self.state = State.RESTING
-        if self._run is not None:
-            self._end_run(
-                Failed(NOBODY, Failure.KILLED, "no child of its slot lived long enough to begin it")
-            )
 
     # --- what the link hears ---
 
@@ -205,14 +243,12 @@ class Slot:
             return
         self._cancel_timer()
         self._keeper.ready(self)
-        if self._run is not None:
-            self._deliver()
-        else:
-            self._become_idle()
+        self._become_idle()
 
     def _heard_of_run(self, frame: Frame) -> None:
         task_id, payload = untag(frame.payload)
-        if self._run is None or task_id != self._run.task_id:
+        run = self._line.first if self._line else None
+        if run is None or task_id != run.task_id:
             # A late word about a run that is over, such as of a thread it left behind: nobody is to suffer for it.
             return
         if frame.kind is Kind.PROGRESS:
@@ -243,27 +279,37 @@ class Slot:
 
     # --- what becomes of runs and children ---
 
-    def _deliver(self) -> None:
-        run, link = self._run, self._link
-        if run is None or link is None:
-            return
-        self._turn(State.BUSY)
-        self._delivered = True
-        link.send(Request(run.task_id, run.module, run.function, run.attempt, run.arguments).encode())
-
     def _end_run(self, outcome: Outcome) -> None:
-        run, self._run = self._run, None
-        if run is None:
+        if self._line is None:
             return
+        run = self._line.pop()
         try:
             # First told, then idle: whoever hears of an end never finds the slot taken by the next run already.
             self._keeper.ended(run.task_id, outcome)
         finally:
             if self.state is State.BUSY:
-                self._become_idle()
+                self._go_on(self._line)
             elif self._handling.stop_asked:
                 # The answer came after SIGTERM was sent: the child may die of it any time, so it gets no other run.
                 self._kill()
+
+    def _go_on(self, line: Line) -> None:
+        if line.first is not None:
+            self._begin(line.first)
+        else:
+            self._become_idle()
+
+    def _begin(self, run: Assignment) -> None:
+        self._began_at = self._loop.time()
+        self._keeper.began(run.task_id)
+
+    def _idle_if_done(self) -> None:
+        if self.state is State.BUSY and not self._line:
+            self._become_idle()
+
+    def _return(self, unbegun: Sequence[Assignment], *, first: bool = False) -> None:
+        if unbegun:
+            self._keeper.returned(unbegun, first=first)
 
     def _become_idle(self) -> None:
         if self._orphaned:
@@ -295,15 +341,19 @@ class Slot:
             self.retire(self._rules.stop_grace_s)
 
     def _buried(self, status: int | None) -> None:
-        child, link = self._child, self._link
-        if child is None or link is None:
+        child, link, line = self._child, self._link, self._line
+        if child is None or link is None or line is None:
             return
         # From here on no answer that is still read can make the slot idle, and nothing can be sent to the dead.
         self._turn(State.STOPPING)
         self._child = None
         link.drain()
+        unbegun = line.take_back()
         self._release(child, link)
-        self._settle_run(status, link)
+        died_idle = not line
+        while line:
+            self._keeper.ended(line.pop().task_id, verdict.of_death(self._worker(), status, self._handling))
+        self._return(unbegun, first=died_idle)
         self.state = State.STARTING
         self._keeper.lost(self, Loss(self._last_words(status), self._was_ready, self._deliberate))
 
@@ -315,16 +365,6 @@ class Slot:
         # Whatever the child had started goes with it, however it ended itself.
         child.signal_group(signal.SIGKILL)
         child.let_go()
-
-    def _settle_run(self, status: int | None, link: Link) -> None:
-        if self._run is None:
-            return
-        began = self._delivered and not link.undelivered
-        if not began and not self._handling.stop_asked and self._redeliveries < _MAX_REDELIVERIES:
-            # The child died before it had read the assignment, so the function never began: the next child gets it.
-            self._redeliveries += self._delivered
-            return
-        self._end_run(verdict.of_death(self._worker(), status, self._handling))
 
     def _worker(self) -> str:
         return f"0.{self._pid}.{self.number}"
@@ -354,3 +394,7 @@ class Slot:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _request(run: Assignment) -> bytes:
+    return Request(run.task_id, run.module, run.function, run.attempt, run.arguments).encode()

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
 
 from kazoo_tasks.model.errors import CannotStart
-from kazoo_tasks.model.outcome import Outcome
+from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.intensity import Intensity, Restart
 from kazoo_tasks.pool.nursery import Child, Nursery
@@ -25,6 +26,8 @@ _log = structlog.get_logger(__name__)
 #: SIGKILL cannot be refused, but a process in a hung system call does not get it; the close is not to wait for that.
 _BURIAL_S = 5.0
 _HANG_UP_AGAIN_S = 0.1
+#: How often the next child gets a run because the one before died when it was to begin it.
+_MAX_RETURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class ProcessPool:
         self._clock = clock
         self._slots: list[Slot] = []
         self._idle: dict[Slot, None] = {}
-        self._running: dict[str, Slot] = {}
+        self._given: dict[str, Slot] = {}
+        self._returns: Counter[str] = Counter()
         self._intensities: dict[Slot, Intensity] = {}
         self._awaited: dict[Slot, asyncio.Future[None]] = {}
         self._forks: set[asyncio.Task[None]] = set()
@@ -82,10 +86,9 @@ class ProcessPool:
         """How many slots there are."""
         return self._settings.size
 
-    @property
-    def idle_slots(self) -> int:
-        """How many slots could take an assignment now."""
-        return len(self._idle)
+    def room(self, ahead: int = 0) -> int:
+        """How many assignments would be taken now; without `ahead` those for which a slot is idle."""
+        return sum(slot.room(ahead) for slot in self._slots) if ahead else len(self._idle)
 
     @property
     def resting_slots(self) -> int:
@@ -123,27 +126,47 @@ class ProcessPool:
             raise
         self._awaited.clear()
 
-    def assign(self, assignment: Assignment) -> None:
-        """Give a run to an idle slot, the one that was busy last: its memory is still warm.
+    def assign(self, assignments: Iterable[Assignment], ahead: int = 0) -> int:
+        """Give runs to idle slots, the one first that was busy last, since its memory is still warm; then send ahead.
 
-        Raises:
-            LookupError: There is none.
+        Args:
+            assignments: In the order in which they are to begin.
+            ahead: How many runs may be sent to a child behind one that it has only just begun.
+
+        Returns:
+            How many were taken, from the front.
         """
-        if not self._idle:
-            message = "expected a slot to be idle, got none"
-            raise LookupError(message)
-        slot = next(reversed(self._idle))
-        self._running[assignment.task_id] = slot
-        slot.assign(assignment)
+        portions: dict[Slot, list[Assignment]] = {}
+        room = {slot: slot.room(ahead) for slot in (*reversed(self._idle), *(self._slots if ahead else ()))}
+        taken = 0
+        for assignment in assignments:
+            slot = max(room, key=room.__getitem__, default=None)
+            if slot is None or not room[slot]:
+                break
+            room[slot] -= 1
+            taken += 1
+            self._given[assignment.task_id] = slot
+            portions.setdefault(slot, []).append(assignment)
+        for slot, portion in portions.items():
+            slot.assign(portion)
+        return taken
+
+    def take_back(self, task_ids: Collection[str]) -> list[Assignment]:
+        """Take back the runs of these tasks that no child has begun; they are not heard of again."""
+        slots = {self._given[task_id] for task_id in task_ids if task_id in self._given}
+        taken = [assignment for slot in slots for assignment in slot.take_back(task_ids)]
+        for assignment in taken:
+            self._forget(assignment.task_id)
+        return taken
 
     def stop(self, task_id: str) -> None:
         """End a run as `stopped`, with all processes of its group; unknown ids are ignored.
 
         An answer that is read before the child is dead is still the outcome: then the function did return.
         """
-        slot = self._running.get(task_id)
+        slot = self._given.get(task_id)
         if slot is not None:
-            slot.stop()
+            slot.stop(task_id)
 
     async def close(self) -> None:
         """End all children and whatever they started, then the fork server; runs under way are not reported.
@@ -163,11 +186,31 @@ class ProcessPool:
 
     # --- what the slots tell ---
 
+    def began(self, task_id: str) -> None:
+        """Pass it on."""
+        if not self._closing:
+            self._watcher.began(task_id)
+
     def ended(self, task_id: str, outcome: Outcome) -> None:
         """Pass it on; the slot is not idle yet."""
-        self._running.pop(task_id, None)
+        self._forget(task_id)
         if not self._closing:
             self._watcher.ended(task_id, outcome)
+
+    def returned(self, assignments: Sequence[Assignment], *, first: bool) -> None:
+        """Pass it on, but for a run that no child lives long enough to begin."""
+        returns = self._returns[assignments[0].task_id] + first
+        for assignment in assignments:
+            self._given.pop(assignment.task_id, None)
+        if self._closing:
+            return
+        if returns > _MAX_RETURNS:
+            unlucky, *assignments = assignments
+            reason = "no child lived long enough to begin it"
+            self.ended(unlucky.task_id, Failed(NOBODY, Failure.KILLED, reason))
+        elif first:
+            self._returns[assignments[0].task_id] = returns
+        self._watcher.returned(assignments)
 
     def progressed(self, task_id: str, progress: bytes) -> None:
         """Pass it on."""
@@ -202,6 +245,10 @@ class ProcessPool:
             self._note_emptied()
         elif not self._fail_start(slot, f"child {slot.number} ended before it was ready: {loss.status}"):
             self._refill(slot, loss)
+
+    def _forget(self, task_id: str) -> None:
+        self._given.pop(task_id, None)
+        self._returns.pop(task_id, None)
 
     # --- children come ---
 

@@ -94,6 +94,32 @@ async def test_what_is_claimed_ahead_can_still_be_stopped(office: Office) -> Non
     assert not office.pool.running
 
 
+async def test_what_a_dead_child_had_not_begun_runs_in_the_next(office: Office) -> None:
+    """Without another attempt, since it did not run."""
+    ids = await five(office)
+    office.pool.lose(ids[0])
+    for task_id in [*ids[1:], ids[0]]:
+        await turn(lambda task_id=task_id: task_id in office.pool.running)  # type: ignore[misc]  # bound now
+        office.pool.end(task_id)
+    await office.settled()
+
+    assert statuses(office) == [Status.SUCCESS] * 5
+    assert {task.attempt for task in office.ledger.registry} == {1}
+
+
+async def test_what_comes_back_during_a_drain_waits_for_the_next_start(office: Office) -> None:
+    """And the drain does not wait for it."""
+    (first, *_) = await five(office)
+    draining = asyncio.create_task(office.runner.drain(grace_s=60))
+    await turn(lambda: office.runner.schedule.held)
+    office.pool.lose(first)
+    for task_id in list(office.pool.running):
+        office.pool.end(task_id)
+    await asyncio.wait_for(draining, 5)
+
+    assert statuses(office) == [Status.WAITING, Status.SUCCESS, *[Status.WAITING] * 3]
+
+
 async def test_ends_of_one_moment_are_written_together(office: Office) -> None:
     """One commit is cheaper than two."""
     ids = await five(office)
@@ -152,7 +178,7 @@ async def test_a_full_disk_delays_and_loses_nothing(
     if kind is Kind.ENDED:
         office.pool.end(ids[0])
     else:
-        office.runner.schedule._held = False
+        office.runner.schedule.held = False
         office.runner.idle()
     await office.settled()
 

@@ -27,16 +27,16 @@ def schedule(pool: HandPool) -> Schedule:
 
 def test_as_many_claims_as_slots(schedule: Schedule) -> None:
     """And one more when one is given back."""
-    assert [schedule.claim() for _ in range(3)] == [True, True, False]
+    assert [schedule.claim(1), schedule.claim(5), schedule.claim(1)] == [1, 1, 0]
     schedule.release()
-    assert schedule.claim()
+    assert schedule.claim(3) == 1
 
 
 def test_nobody_claims_past_those_that_wait(schedule: Schedule) -> None:
     """First started, first run."""
     schedule.enqueue("a")
 
-    assert not schedule.claim()
+    assert schedule.claim(1) == 0
     assert schedule.next() == ["a"]
 
 
@@ -51,12 +51,12 @@ def test_a_waiting_task_is_taken_once_and_in_order(schedule: Schedule) -> None:
 
 def test_an_assignment_without_a_slot_takes_the_next_one(schedule: Schedule, pool: HandPool) -> None:
     """A child may die between the decision and its commit."""
-    schedule.claim()
+    schedule.claim(1)
     pool.size = 0
-    schedule.place(an_assignment("a"))
+    schedule.place([an_assignment("a")])
     assert not pool.running
     pool.size = 1
-    assert not schedule.claim()
+    assert schedule.claim(1) == 0
     schedule.place_waiting()
 
     assert list(pool.running) == ["a"]
@@ -70,9 +70,9 @@ def test_what_no_child_has_can_be_withdrawn_once(schedule: Schedule, pool: HandP
     elif place == "parked":
         schedule.park("a", "its module is gone")
     else:
-        schedule.claim()
+        schedule.claim(1)
         pool.size = 0
-        schedule.place(an_assignment("a"))
+        schedule.place([an_assignment("a")])
 
     assert [schedule.withdraw("a"), schedule.withdraw("a")] == [True, False]
 
@@ -83,7 +83,7 @@ def test_a_held_schedule_runs_nothing(schedule: Schedule) -> None:
     assert schedule.hold() == []
 
     assert schedule.next() == []
-    assert not schedule.claim()
+    assert schedule.claim(1) == 0
     assert len(schedule) == 1
 
 
@@ -92,12 +92,26 @@ def test_short_runs_are_claimed_ahead_and_given_back_when_held(pool: HandPool) -
     schedule = Schedule(pool, a_pace(0.001))
     for number in range(40):
         schedule.enqueue(str(number))
-    for task_id in schedule.next():
-        schedule.place(an_assignment(task_id))
+    schedule.place([an_assignment(task_id) for task_id in schedule.next()])
+    for task_id in pool.running:
+        schedule.began(task_id)
 
-    assert len(pool.running) == 2
+    assert (len(pool.running), len(pool.ahead)) == (2, 20)
     assert [claim.task_id for claim in schedule.hold()] == [str(number) for number in range(2, 22)]
     assert len(schedule) == 18
+
+
+def test_what_the_pool_gives_back_comes_before_all_others(schedule: Schedule, pool: HandPool) -> None:
+    """It has waited longest."""
+    schedule.claim(2)
+    runs = [an_assignment(task_id) for task_id in "ab"]
+    schedule.place(runs)
+    pool.size = 0
+    schedule.keep([an_assignment("c")])
+    pool.running.clear()
+    schedule.returned(runs)
+
+    assert [claim.task_id for claim in schedule.hold()] == ["a", "b", "c"]
 
 
 def test_long_runs_are_not_claimed_ahead(pool: HandPool) -> None:

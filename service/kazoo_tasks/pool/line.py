@@ -1,0 +1,87 @@
+"""What a child was given, in order: the run it has now and those that were sent ahead, with a ticket for each.
+
+Touches one socket pair; used by pool.slot. The child takes a ticket before it begins a run (pool.channel), and what
+is still there can be taken back here: the kernel gives each byte to one of the two, so there is never a doubt which
+runs a child has begun, and none that it did not begin is lost with it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Collection, Sequence
+
+from kazoo_tasks.pool.frame import RUN, SKIP
+from kazoo_tasks.ports import Assignment
+
+#: More than can be there: a few for each run that was sent ahead.
+_ALL = 4096
+
+
+class Tickets:
+    """One byte for each frame that was sent to a child and not yet looked at by it."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._issuer, self.taker = socket.socketpair()
+
+    def issue(self, marks: bytes) -> None:
+        """Lay some out, behind those that are there; never waits, since they are few."""
+        self._issuer.send(marks, socket.MSG_DONTWAIT)
+
+    def recall(self) -> bytearray:
+        """Take back all that the child has not taken."""
+        try:
+            return bytearray(self.taker.recv(_ALL, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return bytearray()
+
+    def close(self) -> None:
+        """Let go of them; a child that waits for one ends."""
+        self._issuer.close()
+        self.taker.close()
+
+
+class Line:
+    """The runs of one child; the first is what it is at."""
+
+    def __init__(self, tickets: Tickets) -> None:
+        """Begin empty."""
+        self._tickets = tickets
+        self._runs: deque[Assignment] = deque()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._runs)
+
+    @property
+    def first(self) -> Assignment | None:
+        """What the child is at, or will be as soon as it has read it."""
+        return self._runs[0] if self._runs else None
+
+    def add(self, runs: Sequence[Assignment]) -> None:
+        """Line up more; to be called before they are sent, since a child waits for a ticket that is not there."""
+        self._tickets.issue(RUN * len(runs))
+        self._runs.extend(runs)
+
+    def pop(self) -> Assignment:
+        """Take out the first, which is over."""
+        return self._runs.popleft()
+
+    def take_back(self, wanted: Collection[str] | None = None) -> list[Assignment]:
+        """Take out what the child has not begun, of these task ids or of all; it will skip them."""
+        marks = self._tickets.recall()
+        taken = []
+        place = len(self._runs)
+        for at in reversed(range(len(marks))):
+            if marks[at : at + 1] == SKIP:
+                continue
+            # The last runs are those whose tickets were still there.
+            place -= 1
+            if wanted is None or self._runs[place].task_id in wanted:
+                marks[at : at + 1] = SKIP
+                taken.append(self._runs[place])
+                del self._runs[place]
+        if marks:
+            self._tickets.issue(bytes(marks))
+        return taken[::-1]
