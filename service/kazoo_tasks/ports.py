@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
 
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.outcome import Outcome
@@ -97,8 +97,7 @@ class Journal(Protocol):
 # --- the pool: what runs tasks --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """One run of one function.
 
     Attributes:
@@ -222,14 +221,16 @@ class Subscription(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+class Outgoing(NamedTuple):
     """A message to publish; always transient `application/json`, never with a timestamp."""
 
     exchange: str
     routing_key: str
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
 
 
 class Bus(Protocol):

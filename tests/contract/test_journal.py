@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -226,4 +226,4 @@ async def test_loaded_tasks_can_change(home: Home) -> None:
     await home.journal.commit(added(a_task()))
     (task,) = await home.tasks()
     await home.journal.commit([Change(Kind.STARTED, task.start(NOW))])
-    assert await home.tasks() == [replace(task, started_at=NOW)]
+    assert await home.tasks() == [task._replace(started_at=NOW)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -36,7 +34,7 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule(seq=tasks)
     def start(self, seq: int) -> None:
         """Start one, again and again if need be."""
-        self.change(Kind.STARTED, replace(self.model[seq], started_at=NOW))
+        self.change(Kind.STARTED, self.model[seq]._replace(started_at=NOW))
 
     @rule(seq=consumes(tasks))
     def remove(self, seq: int) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from kazoo_tasks.core.errand import Errands
 from kazoo_tasks.core.ledger import Ledger
@@ -26,8 +25,7 @@ from kazoo_tasks.ports import Assignment, Pool
 _RETRY_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """A start that is decided and not yet committed.
 
     Attributes:

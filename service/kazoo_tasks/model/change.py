@@ -5,8 +5,8 @@ Pure; a replicated stream of them would rebuild the registry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from kazoo_tasks.model.task import Task
 
@@ -24,16 +24,14 @@ class Kind(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change, carrying the task as it is after it (for a removal: as it was last)."""
 
     kind: Kind
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(NamedTuple):
     """An answered request, kept so that the same request again has no second effect.
 
     Attributes:

@@ -6,9 +6,8 @@ Pure; every transition is a method that gives a new task or refuses.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from kazoo_tasks.model.errors import AlreadyStarted, NotRunning, TaskRunning
 
@@ -26,11 +25,11 @@ class Status(StrEnum):
 STATUSES: Final = tuple(Status)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One submitted unit of work.
 
-    A million of them live in memory, so JSON values stay the text they were sent as.
+    A million of them live in memory, so JSON values stay the text they were sent as; and each is made anew with every
+    step of its life, which a tuple allows at a fourth of what a frozen dataclass costs.
 
     Attributes:
         seq: Its place in the order of submission, unique in the service, never reused.
@@ -82,7 +81,7 @@ class Task:
         """
         if self.started_at is not None:
             raise AlreadyStarted
-        return replace(self, started_at=at)
+        return self._replace(started_at=at)
 
     def assign(self, epoch: int) -> Task:
         """Hand it to a child.
@@ -92,7 +91,7 @@ class Task:
         """
         if self.status is not Status.WAITING:
             raise NotRunning
-        return replace(self, attempt=self.attempt + 1, epoch=epoch)
+        return self._replace(attempt=self.attempt + 1, epoch=epoch)
 
     def requeue(self) -> Task:
         """Let it wait again after an interruption; its attempts stay counted.
@@ -100,7 +99,7 @@ class Task:
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return replace(self._active(), epoch=0, progress=None)
+        return self._active()._replace(epoch=0, progress=None)
 
     def take_back(self) -> Task:
         """Undo an assignment that no child has seen.
@@ -110,7 +109,7 @@ class Task:
         """
         if self.status is not Status.RUNNING:
             raise NotRunning
-        return replace(self, attempt=self.attempt - 1, epoch=0)
+        return self._replace(attempt=self.attempt - 1, epoch=0)
 
     def ask_stop(self) -> Task:
         """Remember that it shall stop.
@@ -118,7 +117,7 @@ class Task:
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return replace(self._active(), stop_asked=True)
+        return self._active()._replace(stop_asked=True)
 
     def report(self, progress: bytes) -> Task:
         """Keep its last progress.
@@ -126,7 +125,7 @@ class Task:
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return replace(self._active(), progress=progress)
+        return self._active()._replace(progress=progress)
 
     def succeed(self, at: int, result: bytes | None) -> Task:
         """End it well.
@@ -134,7 +133,7 @@ class Task:
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return replace(self._active(), ended_at=self._end(at), result=result)
+        return self._active()._replace(ended_at=self._end(at), result=result)
 
     def fail(self, at: int, error: str) -> Task:
         """End it with an error.
@@ -142,7 +141,7 @@ class Task:
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return replace(self._active(), ended_at=self._end(at), error=error)
+        return self._active()._replace(ended_at=self._end(at), error=error)
 
     def check_removable(self) -> None:
         """Allow its removal.

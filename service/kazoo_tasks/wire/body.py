@@ -98,35 +98,37 @@ class ErrorEnvelope(BaseModel):
 
 
 def task_text(task: Task) -> bytes:
-    """JSON text of a task, keys in alphabetical order, what does not apply left out."""
-    return encode(_task_object(task))
+    """JSON text of a task, as `task_object` has it."""
+    return encode(task_object(task))
 
 
 def tasks_text(tasks: list[Task]) -> bytes:
     """JSON text of an array of tasks."""
-    return encode([_task_object(task) for task in tasks])
+    return encode([task_object(task) for task in tasks])
 
 
-def _task_object(task: Task) -> dict[str, Any]:
-    ended = task.ended_at is not None
-    shown = {
-        "account_id": task.account_id,
-        "arguments": JsonText(task.arguments),
-        "ended_at": task.ended_at,
-        "error": task.error,
-        "function": task.function,
-        "id": task.id,
-        "is_success": task.error is None if ended else None,
-        "is_terminated": ended if task.started_at is not None else None,
-        "module": task.module,
-        "progress": _text(task.progress),
-        "ran_for": task.ended_at - task.started_at if task.ended_at and task.started_at else None,
-        "result": _text(task.result),
-        "started_at": task.started_at,
-        "submitted_at": task.submitted_at,
-    }
-    return {key: value for key, value in shown.items() if value is not None}
-
-
-def _text(json: bytes | None) -> JsonText | None:
-    return JsonText(json) if json is not None else None
+def task_object(task: Task) -> dict[str, Any]:
+    """A task as it is shown: keys in alphabetical order, what does not apply left out."""
+    shown: dict[str, Any] = {"account_id": task.account_id, "arguments": JsonText(task.arguments)}
+    started_at, ended_at = task.started_at, task.ended_at
+    if ended_at is not None:
+        shown["ended_at"] = ended_at
+    if task.error is not None:
+        shown["error"] = task.error
+    shown["function"] = task.function
+    shown["id"] = task.id
+    if ended_at is not None:
+        shown["is_success"] = task.error is None
+    if started_at is not None:
+        shown["is_terminated"] = ended_at is not None
+    shown["module"] = task.module
+    if task.progress is not None:
+        shown["progress"] = JsonText(task.progress)
+    if ended_at is not None and started_at is not None:
+        shown["ran_for"] = ended_at - started_at
+    if task.result is not None:
+        shown["result"] = JsonText(task.result)
+    if started_at is not None:
+        shown["started_at"] = started_at
+    shown["submitted_at"] = task.submitted_at
+    return shown

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kazoo_tasks.model.change import Kind
 from kazoo_tasks.model.errors import BadRequest, NotFound, Refused, Unavailable
 from kazoo_tasks.model.task import Task
-from kazoo_tasks.wire.body import TaskBody, task_text
+from kazoo_tasks.wire.body import TaskBody, task_object
 from kazoo_tasks.wire.codec import JsonText, encode
 from kazoo_tasks.wire.header import TASKS, AccountId, Header, Sender, TaskId
 
@@ -217,7 +217,7 @@ class Postman:
     def event(self, kind: Kind, task: Task, msg_id: str) -> tuple[str, bytes]:
         """The routing key and body of a task event; `kind` must be one of `EVENTS`."""
         name = EVENTS[kind]
-        body = {"Account-ID": task.account_id, "Task-ID": task.id, "Task": JsonText(task_text(task))}
+        body = {"Account-ID": task.account_id, "Task-ID": task.id, "Task": task_object(task)}
         key = f"tasks.event.{task.account_id}.{task.id}.{name}"
         return key, self._message(name, msg_id, body)
 
@@ -244,4 +244,6 @@ class Postman:
         )
 
     def _message(self, event: str, msg_id: str, value: dict[str, Any]) -> bytes:
-        return encode({**self._sender.headers(TASKS, event, msg_id), **value})
+        message = self._sender.headers(TASKS, event, msg_id)
+        message.update(value)
+        return encode(message)
