@@ -43,16 +43,9 @@ def set_up() -> None:
     sys.stdout.write(f"bench: installing {LOCK.name} into {_VENV.name}\n")
     sys.stdout.flush()
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(_VENV)], check=True)
-    install = (
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--require-hashes",
-        "-r",
-        str(LOCK),
-    )
+    # The lock is complete, so there is nothing to resolve: a resolver may prefer a release that came out after it.
+    locked = ("--require-hashes", "--no-deps", "-r", str(LOCK))
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", *locked)
     subprocess.run([PEERS, *install], check=True, stderr=subprocess.DEVNULL)
     stamp.write_text(wanted, encoding="ascii")
 

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
+INSTALLERS = ["deploy/dev/setup.sh", "deploy/Dockerfile", "deploy/README.md", "tests/bench/environment.py"]
 
 
 @pytest.fixture(params=LOCKS)
@@ -53,6 +54,15 @@ def test_runtime_and_development_lock_the_same_versions() -> None:
     )
 
     assert runtime - development == set()
+
+
+@pytest.mark.parametrize("name", INSTALLERS)
+def test_a_lock_is_installed_without_resolving(name: str) -> None:
+    """A resolver may want a release that came out after the lock, and miss its hash."""
+    installs = [line for line in (ROOT / name).read_text().splitlines() if "--require-hashes" in line]
+
+    assert installs
+    assert [line for line in installs if "--no-deps" not in line] == []
 
 
 def test_help_tells_every_target_of_the_makefile() -> None:
