@@ -16,6 +16,7 @@ import pytest
 
 from support.acceptance import NOBODY, environment
 from support.acceptance_command import Said, assert_refused, command
+from support.disk import may_mount, small_disk, use_up
 from support.program import running
 
 MEMORY = "memory://"
@@ -105,6 +106,20 @@ async def test_a_data_directory_that_cannot_be_written_is_told(tmp_path: Path, p
     (tmp_path / "a file").touch()
     given = environment(MEMORY, tmp_path / place)
     assert_refused(await command("run", given=given), f"data directory {tmp_path / place} cannot be used")
+
+
+@pytest.mark.skipif(not may_mount(), reason="only root may mount a small file system")
+@pytest.mark.parametrize(("pages", "reason"), [(0, "No space left on device"), (6, "disk is full")])
+async def test_a_full_disk_is_told(tmp_path: Path, pages: int, reason: str) -> None:
+    """At the very first start, with no page free or a few; the next one finds nothing in its way."""
+    with small_disk(tmp_path / "disk") as disk:
+        given = environment(MEMORY, disk / "data")
+        use_up(disk / "filler", but_pages=pages)
+        assert_refused(await command("run", given=given), str(disk / "data"), reason)
+        (disk / "filler").unlink()
+        async with running("run", environment=given) as program:
+            assert (await program.logged("service.ready"))["epoch"] == 1
+            assert await program.stop() == 0
 
 
 async def test_a_data_directory_in_use_is_told(amqp_url: str, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import structlog
 
 from rabbitmq import PrivateNode
 from support.broker import SessionBroker
-from support.fault_hardship import children_killed, disk_full, may_mount, soak
+from support.disk import may_mount
+from support.fault_hardship import children_killed, disk_full, soak
 from support.fault_scale import LONG, SCALE
 from support.fault_story import STORIES, Stage, Story, broken
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from support.disk import may_mount
 from support.fault_checker import Kind
-from support.fault_hardship import may_mount
 from support.fault_scale import SCALE
 from support.fault_story import Story
 

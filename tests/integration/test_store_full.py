@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
@@ -22,26 +23,23 @@ from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
 from kazoo_tasks.store.sqlite import SqliteJournal
 from support.build import a_task
 from support.core import HandClock
+from support.disk import may_mount, small_disk, use_up
 
 TESTS = Path(__file__).parents[1]
 LIMIT_BYTES = 3_000_000
+LACK_OF_ROOM = re.compile(
+    r".*/disk.* cannot be (used: No space left on device \(.*\)|opened: database or disk is full)"
+)
+
+
+needs_mount = pytest.mark.skipif(not may_mount(), reason="only root may mount a small file system")
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", path], check=True)
-    yield path
-    subprocess.run(["umount", path], check=True)
-
-
-def use_up(filler: Path) -> None:
-    """Not a byte is free on the file system of this file."""
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
+    with small_disk(tmp_path / "disk") as path:
+        yield path
 
 
 async def fill(journal: SqliteJournal, seqs: Iterable[int]) -> list[int]:
@@ -64,12 +62,12 @@ async def seen(data_dir: Path) -> list[int]:
     return [task.seq for task in loaded.tasks]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-async def test_a_full_disk_refuses_and_recovers_alone(small_disk: Path) -> None:
+@needs_mount
+async def test_a_full_disk_refuses_and_recovers_alone(disk: Path) -> None:
     """Refused while it is full, accepted again when there is room, without a restart."""
-    filler = small_disk / "filler"
+    filler = disk / "filler"
     filler.write_bytes(b"x" * 2_000_000)
-    journal = SqliteJournal(small_disk / "data", HandClock())
+    journal = SqliteJournal(disk / "data", HandClock())
     await journal.load()
     seqs = count(1)
     done = await fill(journal, seqs)
@@ -82,31 +80,56 @@ async def test_a_full_disk_refuses_and_recovers_alone(small_disk: Path) -> None:
     await journal.close()
     assert len(done) > 100
     assert len(more) == 100
-    assert await seen(small_disk / "data") == done + more
+    assert await seen(disk / "data") == done + more
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-async def test_a_start_on_a_full_disk_is_refused(small_disk: Path) -> None:
-    """With one sentence, and it works once there is room."""
-    filler = small_disk / "filler"
-    use_up(filler)
-    with pytest.raises(CannotStart, match="cannot be used: No space left on device"):
-        await SqliteJournal(small_disk / "data", HandClock()).load()
-    filler.unlink()
-    assert await seen(small_disk / "data") == []
+@needs_mount
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "later"])
+async def test_a_start_on_a_full_disk_is_refused(disk: Path, before: int) -> None:
+    """However little is missing, with one sentence that says so; the next one works as soon as there is room."""
+    refusals = []
+    for pages in count():
+        data_dir = disk / f"{pages}"
+        for _ in range(before):
+            await seen(data_dir)
+        use_up(disk / "filler", but_pages=pages)
+        refusal = await refused(data_dir)
+        (disk / "filler").unlink()
+        if not refusal:
+            break
+        refusals.append(refusal)
+        assert await seen(data_dir) == []
+        assert names(data_dir) == {"journal.sqlite3", "snapshots", "lock", "epoch"}
+        shutil.rmtree(data_dir)
+    assert len(refusals) > 5
+    assert [refusal for refusal in refusals if not LACK_OF_ROOM.fullmatch(refusal)] == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-async def test_a_stop_on_a_full_disk_loses_nothing(small_disk: Path) -> None:
+async def refused(data_dir: Path) -> str:
+    """What a start on this directory says if it is refused."""
+    try:
+        await seen(data_dir)
+    except CannotStart as error:
+        return str(error)
+    return ""
+
+
+def names(directory: Path) -> set[str]:
+    """What is in a directory."""
+    return {path.name for path in directory.iterdir()}
+
+
+@needs_mount
+async def test_a_stop_on_a_full_disk_loses_nothing(disk: Path) -> None:
     """It is not clean, so the next start checks the file."""
-    journal = SqliteJournal(small_disk / "data", HandClock())
+    journal = SqliteJournal(disk / "data", HandClock())
     await journal.load()
     done = await fill(journal, islice(count(1), 50))
-    use_up(small_disk / "filler")
+    use_up(disk / "filler")
     done += await fill(journal, count(51))
     await journal.close()
-    (small_disk / "filler").unlink()
-    assert await seen(small_disk / "data") == done
+    (disk / "filler").unlink()
+    assert await seen(disk / "data") == done
 
 
 async def test_a_journal_at_its_limit_refuses_and_goes_on(tmp_path: Path) -> None:

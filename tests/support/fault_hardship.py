@@ -9,10 +9,9 @@ import asyncio
 import os
 import signal
 import statistics
-import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, Final
 import aiohttp
 from typing_extensions import override
 
+from support.disk import small_disk, use_up
 from support.fault_history import NOT_NOW, Request
 from support.fault_lab import Lab, a_lab, inhabitants, last
 from support.fault_load import MODULE, Walker
@@ -33,7 +33,6 @@ _SIGNALS: Final = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTER
 _KILL_EVERY_S: Final = 0.05
 _NAP_MS: Final = 120
 _FULL_S: Final = 1.0
-_DISK: Final = "4m"
 _RECONNECT_EVERY_S: Final = 10.0
 _SAMPLE_EVERY_S: Final = 5.0
 _MIB: Final = 2**20
@@ -114,29 +113,6 @@ async def children_killed(stage: Stage) -> Story:
 
 
 # --- a disk that fills up ---
-
-
-def may_mount() -> bool:
-    """Whether we may make a file system."""
-    return os.geteuid() == 0
-
-
-@contextmanager
-def small_disk(place: Path) -> Iterator[Path]:
-    """A file system of 4 MB; only root may make one."""
-    place.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def use_up(filler: Path) -> None:
-    """Not a byte is free on the file system of this file."""
-    with suppress(OSError), filler.open("ab", buffering=0) as file:
-        while file.write(b"x" * 4096):
-            pass
 
 
 def free(filler: Path) -> None:

@@ -48,6 +48,11 @@ def is_full(error: sqlite3.Error) -> bool:
     return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
 
 
+def reason(error: sqlite3.Error) -> str:
+    """What SQLite says, but for a lack of room that it calls an I/O error."""
+    return "database or disk is full" if is_full(error) else str(error)
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is bad, rather than what is around it."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)

@@ -82,7 +82,9 @@ class JournalFile:
                 forgotten = self._forget(connection)
         except sqlite3.Error as error:
             if database.is_full(error):
-                raise StoreUnavailable(f"{self._directory.journal} cannot grow: {error}") from error
+                raise StoreUnavailable(
+                    f"{self._directory.journal} cannot grow: {database.reason(error)}"
+                ) from error
             raise StoreBroken(f"{self._directory.journal} cannot be written: {error}") from error
         self._tasks += batch.growth
         self._forgotten = forgotten
@@ -195,7 +197,7 @@ class JournalFile:
         except sqlite3.Error as error:
             journal = self._directory.journal
             if not database.is_damage(error):
-                raise CannotStart(f"{journal} cannot be opened: {error}") from error
+                raise CannotStart(f"{journal} cannot be opened: {database.reason(error)}") from error
             raise CannotStart(f"{journal} is damaged ({error}); {self._advice()}") from error
 
     def _advice(self) -> str:
