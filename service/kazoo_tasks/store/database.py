@@ -6,6 +6,7 @@ Touches SQLite; used by the file and by what the operator does with snapshots.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -115,11 +116,26 @@ def identify(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the schema to the newest version, each step all or nothing; there is no way back."""
-    for step in range(version + 1, SCHEMA + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {SQL[f'schema_{step}']}; PRAGMA user_version = {step}; COMMIT"
-        )
+    """Bring the schema to the newest version, all steps or none; there is no way back.
+
+    Raises:
+        sqlite3.Error: A step failed; the file is as it was.
+    """
+    steps = [SQL[f"schema_{step}"] for step in range(version + 1, SCHEMA + 1)]
+    # On lines of their own: a step may end with a comment.
+    script = "\n;\n".join(["BEGIN IMMEDIATE", *steps, f"PRAGMA user_version = {SCHEMA}", "COMMIT"])
+    try:
+        connection.executescript(script)
+    except sqlite3.Error:
+        take_back(connection)
+        raise
+
+
+def take_back(connection: sqlite3.Connection) -> None:
+    """End a transaction that failed, unless SQLite has taken it back by itself, as it does after most errors."""
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 def check(connection: sqlite3.Connection) -> None:

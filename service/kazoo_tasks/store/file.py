@@ -20,8 +20,8 @@ from kazoo_tasks.ports import Loaded
 from kazoo_tasks.store import database, row
 from kazoo_tasks.store.batch import Batch
 from kazoo_tasks.store.directory import DataDirectory, Lock, create_private
-from kazoo_tasks.store.shelf import Shelf
-from kazoo_tasks.store.statement import SQL
+from kazoo_tasks.store.shelf import PARTIAL, Shelf
+from kazoo_tasks.store.statement import SCHEMA, SQL
 
 #: Pages of a snapshot that are copied at once: half a megabyte holds up a commit for no longer than another commit.
 _PAGES_AT_ONCE: Final = 128
@@ -154,12 +154,41 @@ class JournalFile:
 
     def _check_and_upgrade(self, connection: sqlite3.Connection) -> dict[str, int]:
         version = database.identify(connection, self._directory.journal)
-        meta = _read_meta(connection)
-        if not meta["clean"]:
-            log.info("journal.checking", reason="the last stop was not clean")
+        is_outdated = version < SCHEMA
+        if is_outdated or not _read_meta(connection)["clean"]:
+            why = "its schema is to be upgraded" if is_outdated else "the last stop was not clean"
+            log.info("journal.checking", reason=why)
             database.check(connection)
-        database.upgrade(connection, version)
-        return meta
+        if is_outdated:
+            self._keep_copy(connection, version)
+            self._upgrade(connection, version)
+        return _read_meta(connection)
+
+    def _keep_copy(self, connection: sqlite3.Connection, version: int) -> None:
+        """Put the file as it is among the snapshots: the release before can be gone back to, and restore it.
+
+        Its name is none of a snapshot's, so that it stays when those have had their time.
+        """
+        shelf = Shelf(self._directory.snapshots)
+        place = shelf.path / f"schema-{version}.sqlite3"
+        draft = place.with_name(place.name + PARTIAL)
+        self._tasks = _count_tasks(connection)
+        try:
+            shelf.put(draft, place, self.copy(draft, lambda _seconds: None))
+        except (OSError, sqlite3.Error, StoreUnavailable, CannotStart) as error:
+            message = f"{self._directory.journal} is not upgraded, since no copy of it could be made before: {error}"
+            raise CannotStart(message) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        log.info("journal.copied", path=str(place), schema=version)
+
+    def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
+        try:
+            database.upgrade(connection, version)
+        except sqlite3.Error as error:
+            failed = f"the schema of {self._directory.journal} cannot be brought from version {version} to {SCHEMA}"
+            raise CannotStart(f"{failed}, and is as it was: {database.reason(error)}") from error
+        log.info("journal.upgraded", schema=SCHEMA)
 
     def _begin_epoch(self, epoch: int) -> None:
         # The mark first: if we die between the two, a number is skipped rather than used twice.
@@ -184,9 +213,7 @@ class JournalFile:
             yield connection
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # SQLite has taken it back by itself after most errors
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
+            database.take_back(connection)
             raise
 
     @contextmanager
@@ -231,9 +258,14 @@ def _read_meta(connection: sqlite3.Connection) -> dict[str, int]:
     return meta
 
 
+def _count_tasks(connection: sqlite3.Connection) -> int:
+    count: int = connection.execute(SQL["count_tasks"]).fetchone()[0]
+    return count
+
+
 def _progress(connection: sqlite3.Connection) -> row.Progress:
     """Says every now and then how far the loading is."""
-    total = connection.execute(SQL["count_tasks"]).fetchone()[0]
+    total = _count_tasks(connection)
 
     def say(done: int) -> None:
         if done % _PROGRESS_EVERY == 0:

@@ -1,5 +1,6 @@
 -- The journal's schema and statements. Each block `-- name: xxx` is one entry of kazoo_tasks.store.statement.
 -- `schema_N` brings a file from version N-1 to N; released ones are never edited, the next one is appended.
+-- Before it runs, the older file is read by `read_meta` and `count_tasks`; one that fails takes all of them back.
 -- `:rows` stands for a list of row values.
 
 -- name: schema_1
