@@ -19,7 +19,8 @@ class Turns:
 
     def __init__(self) -> None:
         """Nobody holds anything."""
-        self._held: dict[str, deque[asyncio.Future[None]]] = {}
+        # With those who wait, once there are any: mostly there are none.
+        self._held: dict[str, deque[asyncio.Future[None]] | None] = {}
 
     @asynccontextmanager
     async def take(self, *keys: str) -> AsyncIterator[None]:
@@ -27,19 +28,19 @@ class Turns:
         taken: list[str] = []
         try:
             for key in keys:
-                await self._take(key)
+                if key in self._held:
+                    await self._wait(key)
+                else:
+                    self._held[key] = None
                 taken.append(key)
             yield
         finally:
             for key in taken:
                 self._pass_on(key)
 
-    async def _take(self, key: str) -> None:
-        queue = self._held.get(key)
-        if queue is None:
-            self._held[key] = deque()
-            return
+    async def _wait(self, key: str) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._held[key] = self._held[key] or deque()
         queue.append(turn)
         try:
             await turn

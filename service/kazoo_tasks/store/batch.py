@@ -55,15 +55,13 @@ class Batch:
         self.futures.append(commit.future)
         self.remembered.extend(commit.remembered)
         self.size += sum(_BYTES_OF_A_ROW + len(answer.reply) for answer in commit.remembered)
-        for change in commit.changes:
-            self._fold(change)
-
-    def _fold(self, change: Change) -> None:
-        task = change.task
-        if change.kind is Kind.REMOVED:
-            self.tasks[task.seq] = None
-            self.growth -= 1
-            return
-        self.tasks[task.seq] = task
-        self.growth += change.kind is Kind.ADDED
-        self.size += _BYTES_OF_A_ROW + len(task.arguments) + len(task.result or b"") + len(task.error or "")
+        for kind, task in commit.changes:
+            if kind is Kind.REMOVED:
+                self.tasks[task.seq] = None
+                self.growth -= 1
+            else:
+                self.tasks[task.seq] = task
+                self.growth += kind is Kind.ADDED
+                self.size += (
+                    _BYTES_OF_A_ROW + len(task.arguments) + len(task.result or b"") + len(task.error or "")
+                )
