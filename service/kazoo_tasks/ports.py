@@ -238,7 +238,15 @@ class Bus(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether messages can be sent now."""
+        """Whether there is a connection."""
+        ...
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages, such as `low on memory`, while it does not; what is sent then waits.
+
+        It tells only who has sent something, so a new connection is not blocked yet.
+        """
         ...
 
     async def open(self) -> None:
@@ -271,12 +279,15 @@ class Bus(Protocol):
         """Hand a message to the broker without waiting for its confirmation.
 
         Raises:
-            BusUnavailable: There is no connection, so nothing was sent.
+            BusUnavailable: Nothing was sent: there is no connection, or no room while the broker takes nothing.
         """
         ...
 
     def reconnect(self, why: str) -> None:
-        """Give the connection up and make a new one, for who knows that it is no good though it looks alive."""
+        """Give the connection up and make a new one, for who knows that it is no good though it looks alive.
+
+        While the broker blocks us, a new one would be blocked as well: it is made when that ends.
+        """
         ...
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ import structlog
 from rabbitmq import PrivateNode
 from support.broker import SessionBroker
 from support.disk import may_mount
-from support.fault_hardship import children_killed, disk_full, soak
+from support.fault_hardship import broker_blocked, children_killed, disk_full, soak
 from support.fault_scale import LONG, SCALE
 from support.fault_story import STORIES, Stage, Story, broken
 
@@ -36,6 +36,7 @@ class Theatre:
         self._players: dict[str, Player] = {
             **STORIES,
             **{name: partial(broken, variant=name) for name in BROKEN},
+            "broker_blocked": broker_blocked,
             "children_killed": children_killed,
             "soak": soak,
         }

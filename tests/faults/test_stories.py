@@ -61,6 +61,16 @@ def test_silence_costs_nothing(told: Told, name: str) -> None:
     assert story.facts.get("answers_in_it", 0) == 0
 
 
+def test_a_broker_that_blocks_costs_nothing(told: Told) -> None:
+    """For want of memory: health says so, the connection stays, the watchdog waits; back within 10 s of its end."""
+    story = told("broker_blocked")
+    blocked = (HTTPStatus.SERVICE_UNAVAILABLE, {"bus": "the broker blocks publishers: low on memory"})
+    assert story.violations == []
+    assert story.facts["unwell"] == story.facts["unwell_still"] == blocked
+    assert story.facts["said"] == {"bus.connected": 1, "bus.blocked": 1, "bus.unblocked": 1}
+    assert max(story.back_s) < FAULT_RETURN_S
+
+
 @pytest.mark.parametrize("name", ["cut_before_ack", "cut_mid_frame"])
 def test_cuts_cost_nothing(told: Told, name: str) -> None:
     """Between commit and ack, or in the middle of a frame: back within 10 s, and every message is answered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiormq
 import pika
@@ -12,9 +12,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from kazoo_tasks.bus import AmqpBus, RequestQueue
+from kazoo_tasks.bus.caller import BusCaller
+from kazoo_tasks.bus.link import ROOM_S
+from kazoo_tasks.listener.watchdog import Watch, Watchdog
 from kazoo_tasks.model.errors import BusUnavailable, CannotStart
 from kazoo_tasks.ports import Delivery, Incoming, Outgoing, Subscription
+from kazoo_tasks.wire.reply import Postman
 from rabbitmq import PrivateNode
+from support.broker import short_of
+from support.post import SENDER
 
 LIMIT_S = 15
 QUEUE = RequestQueue()
@@ -259,3 +265,117 @@ async def test_a_frozen_broker_holds_nobody_up(private_broker: PrivateNode) -> N
     async with asyncio.timeout(LIMIT_S):
         await echo.bus.close()
     private_broker.resume()
+
+
+@pytest.fixture(scope="module")
+def short_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
+    """A node that runs short of something in one test after the other; each leaves it with enough."""
+    with PrivateNode(tmp_path_factory.mktemp("short")) as node:
+        yield node
+
+
+async def blocked(bus: AmqpBus) -> str | None:
+    """Send something, since only who sends is told, and wait until the broker says that it takes no more."""
+    await bus.send(Outgoing("nodes", "", b""))
+    await eventually(lambda: bus.blocked is not None)
+    return bus.blocked
+
+
+@pytest.mark.parametrize("resource", ["memory", "disk"])
+async def test_a_broker_that_runs_short_says_of_what(short_broker: PrivateNode, resource: str) -> None:
+    """It is logged when it begins and when it ends; what was sent meanwhile waits, and goes out over the same link."""
+    echo = Echo(short_broker.url)
+    await echo.open()
+    with capture_logs() as logs:
+        async with short_of(short_broker, resource):
+            assert await blocked(echo.bus) == f"low on {resource}"
+            await echo.bus.send(Outgoing("tasks", "tasks.read", b"waits"))
+        async with asyncio.timeout(LIMIT_S):
+            assert await echo.replies.get() == b"waits"
+    assert echo.bus.blocked is None
+    assert echo.losses == 0
+    assert [entry["event"] for entry in logs] == ["bus.blocked", "bus.unblocked"]
+    assert logs[0]["reason"] == f"low on {resource}"
+    await echo.bus.close()
+
+
+async def test_a_connection_is_not_made_anew_while_it_would_be_blocked(short_broker: PrivateNode) -> None:
+    """But once when that ends, however often it was asked for; then comes again what could not be answered."""
+    bus, taken = AmqpBus(short_broker.url, QUEUE, name="bus"), asyncio.Queue[Delivery]()
+    losses: list[str | None] = []
+    await bus.open()
+    bus.on_disconnect(lambda: losses.append(bus.blocked))
+    await bus.consume_requests(taken.put)
+    await bus.send(Outgoing("tasks", "tasks.read", b"x"))
+    async with asyncio.timeout(LIMIT_S):
+        assert (await taken.get()).body == b"x"
+    async with short_of(short_broker, "memory"):
+        await blocked(bus)
+        for _ in range(3):
+            bus.reconnect("a reply could not be sent")
+        with pytest.raises(TimeoutError):
+            await eventually(lambda: bool(losses), within_s=0.3)
+    async with asyncio.timeout(LIMIT_S):
+        again = await taken.get()
+    assert again.body == b"x"
+    assert losses == [None]
+    await again.ack()
+    await bus.close()
+
+
+async def test_no_room_is_waited_for_while_the_broker_blocks(short_broker: PrivateNode) -> None:
+    """None can come. What did fit goes out when it takes messages again."""
+    echo = Echo(short_broker.url)
+    await echo.open()
+    async with short_of(short_broker, "memory"):
+        await blocked(echo.bus)
+        async with asyncio.timeout(ROOM_S):
+            with pytest.raises(BusUnavailable, match="the broker blocks publishers: low on memory"):
+                await send_without_end(echo.bus, Outgoing("nodes", "", bytes(64 * 1024)))
+    assert await echo.round_trip(b"next") == b"next"
+    assert echo.losses == 0
+    await echo.bus.close()
+
+
+async def test_a_new_connection_is_not_blocked_until_the_broker_says_so(short_broker: PrivateNode) -> None:
+    """Though the broker is as short as before."""
+    echo = Echo(short_broker.url)
+    await echo.open()
+    async with short_of(short_broker, "memory"):
+        await blocked(echo.bus)
+        await asyncio.to_thread(short_broker.ctl, "close_all_connections", "maintenance")
+        await eventually(lambda: echo.bus.connected and echo.losses > 0)
+        assert echo.bus.blocked is None
+        await blocked(echo.bus)
+    await echo.is_back()
+    await echo.bus.close()
+
+
+async def test_nothing_is_asked_while_the_broker_blocks(short_broker: PrivateNode) -> None:
+    """The caller is told at once, and the request is not carried out later."""
+    echo = Echo(short_broker.url)
+    await echo.open()
+    caller = BusCaller(echo.bus, SENDER)
+    await caller.open()
+    async with short_of(short_broker, "memory"):
+        await blocked(echo.bus)
+        with pytest.raises(BusUnavailable, match="the broker blocks publishers: low on memory"):
+            await caller.call("list_req", {})
+    assert await echo.round_trip(b"next") == b"next"
+    assert echo.requests.get_nowait() == b"next"
+    await echo.bus.close()
+
+
+async def test_the_watchdog_waits_while_the_broker_blocks(short_broker: PrivateNode) -> None:
+    """No strike and no new connection in many times the patience that ends the process otherwise."""
+    echo = Echo(short_broker.url)
+    await echo.open()
+    watch = Watch(interval_s=0.1, patience_s=1.0, strikes=2)
+    watchdog = Watchdog(echo.bus, Postman(SENDER), echo.requests.qsize, watch)
+    async with short_of(short_broker, "memory"):
+        await blocked(echo.bus)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(watchdog.run(), 2 * watch.strikes * watch.patience_s)
+        assert echo.bus.blocked == "low on memory"
+    assert (watchdog.strikes, echo.losses) == (0, 0)
+    await echo.bus.close()

@@ -5,17 +5,18 @@ Touches the environment, Docker, HTTP and deploy/dev; its fixtures are loaded by
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -29,6 +30,13 @@ MANAGEMENT_PORT = 15672
 MANAGEMENT_LIMIT_S = 10 * SECONDS
 
 IMAGE = "rabbitmq:4-management"
+
+
+#: What `rabbitmqctl` is told to have a broker run short of a resource, and to have it find enough again.
+SHORTAGES: Final = {
+    "memory": ("set_vm_memory_high_watermark", "0.00001", "0.4"),
+    "disk": ("set_disk_free_limit", "1000000GB", "50MB"),
+}
 
 
 class VirtualHosts(Protocol):
@@ -116,6 +124,17 @@ def amqp_url(broker: SessionBroker) -> Iterator[str]:
     """The URL of a virtual host of the session's broker that this test has for itself."""
     with broker.fresh_vhost() as url:
         yield url
+
+
+@asynccontextmanager
+async def short_of(node: PrivateNode, resource: str) -> AsyncIterator[None]:
+    """For the length of a `with` the node has too little of it, and blocks all who publish."""
+    command, too_much, enough = SHORTAGES[resource]
+    await asyncio.to_thread(node.ctl, command, too_much)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(node.ctl, command, enough)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""More stories: children that are killed, a disk that fills up, and a long run with many reconnects.
+"""More stories: a broker that blocks, children that are killed, a disk that fills up, a long run with reconnects.
 
 Touches processes, a file system of its own and /proc through the lab; played by tests/faults, which judges.
 """
@@ -10,6 +10,7 @@ import os
 import signal
 import statistics
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,18 +22,29 @@ from typing import Any, Final
 import aiohttp
 from typing_extensions import override
 
+from support.broker import short_of
 from support.disk import small_disk, use_up
 from support.fault_history import NOT_NOW, Request
 from support.fault_lab import Lab, a_lab, inhabitants, last
 from support.fault_load import MODULE, Walker
 from support.fault_proxy import Cut
-from support.fault_story import Stage, Story, back_s, behind_proxy, under_load, until
+from support.fault_story import (
+    Stage,
+    Story,
+    back_s,
+    behind_proxy,
+    on_node,
+    under_load,
+    under_load_until_judged,
+    until,
+)
 from support.program import Program
 
 _SIGNALS: Final = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM)
 _KILL_EVERY_S: Final = 0.05
 _NAP_MS: Final = 120
 _FULL_S: Final = 1.0
+_AROUND_S: Final = 1.0
 _RECONNECT_EVERY_S: Final = 10.0
 _SAMPLE_EVERY_S: Final = 5.0
 _MIB: Final = 2**20
@@ -50,6 +62,28 @@ async def health(lab: Lab) -> tuple[int, dict[str, str]]:
         session.get(f"http://127.0.0.1:{port}/health/ready") as response,
     ):
         return response.status, (await response.json())["unwell"]
+
+
+# --- a broker that blocks ---
+
+
+async def broker_blocked(stage: Stage) -> Story:
+    """The broker runs short of memory and takes no messages, for longer than a watchdog waits."""
+    async with on_node(stage, "broker_blocked") as (lab, node), under_load_until_judged(lab, stage) as judge:
+        service = lab.service
+        assert service
+        await last(_AROUND_S, "the broker takes messages")
+        async with short_of(node, "memory"):
+            await service.logged("bus.blocked")
+            unwell = await health(lab)
+            await last(stage.scale.blocked_s, "the broker takes none")
+            unwell_still = await health(lab)
+        returned = await back_s(lab)
+        await until_well(lab)
+        await last(_AROUND_S, "the broker takes messages")
+        said = [line["event"] for line in service.log if line["event"].startswith(("bus.", "watchdog."))]
+        facts = {"unwell": unwell, "unwell_still": unwell_still, "said": Counter(said)}
+        return Story(await judge(), [returned], facts)
 
 
 # --- children that are killed ---

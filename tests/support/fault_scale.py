@@ -33,6 +33,7 @@ class Scale:
     service_kills: int = 10
     broker_kills: int = 1
     frozen_s: float = 8
+    blocked_s: float = 10
     hole_s: float = 10
     cuts: int = 5
     twice_s: float = 4
@@ -51,6 +52,7 @@ LONG = Scale(
     service_kills=200,
     broker_kills=20,
     frozen_s=30,
+    blocked_s=60,
     hole_s=60,
     cuts=100,
     twice_s=60,

@@ -28,11 +28,19 @@ class Checkup:
         return {part: reason for part, reason in found.items() if reason is not None}
 
 
+def bus_check(bus: Bus) -> Check:
+    """The broker is there and takes what we say."""
+
+    async def check() -> str | None:
+        if not bus.connected:
+            return "no connection to the broker"
+        return f"the broker blocks publishers: {bus.blocked}" if bus.blocked is not None else None
+
+    return check
+
+
 def gateway_checks(bus: Bus, caller: Caller) -> dict[str, Check]:
     """What a gateway needs to be of use: a broker, and a service that answers."""
-
-    async def check_bus() -> str | None:
-        return None if bus.connected else "no connection to the broker"
 
     async def check_service() -> str | None:
         try:
@@ -42,4 +50,5 @@ def gateway_checks(bus: Bus, caller: Caller) -> dict[str, Check]:
             return str(error)
         return None
 
-    return {"bus": check_bus, "service": check_service}
+    # The bus comes second: the broker says that it blocks us only when we send something.
+    return {"service": check_service, "bus": bus_check(bus)}

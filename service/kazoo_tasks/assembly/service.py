@@ -20,7 +20,7 @@ import structlog
 from kazoo_tasks.assembly.catalogue import build_catalogue, module_paths
 from kazoo_tasks.assembly.clock import SystemClock
 from kazoo_tasks.assembly.door import sender_of
-from kazoo_tasks.assembly.health import Check
+from kazoo_tasks.assembly.health import Check, bus_check
 from kazoo_tasks.assembly.journal import build_journal
 from kazoo_tasks.core.desk import Desk
 from kazoo_tasks.core.errand import Errands
@@ -123,15 +123,12 @@ class Service:
     def checks(self) -> dict[str, Check]:
         """How each part of it is."""
         return {
-            "bus": self._check_bus,
+            "bus": bus_check(self._bus),
             "requests": self._check_requests,
             "store": self._check_store,
             "pool": self._check_pool,
             "service": self._check_service,
         }
-
-    async def _check_bus(self) -> str | None:
-        return None if self._bus.connected else "no connection to the broker"
 
     async def _check_requests(self) -> str | None:
         return f"{self._watchdog.strikes} canaries did not arrive" if self._watchdog.strikes else None

@@ -63,8 +63,13 @@ class AmqpBus:
 
     @property
     def connected(self) -> bool:
-        """Whether messages can be sent now."""
+        """Whether there is a connection."""
         return self._link is not None and not self._link.lost.done()
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages, in its own words, while it takes none."""
+        return self._link.blocked if self._link is not None else None
 
     async def open(self) -> None:
         """Connect for the first time.
@@ -128,9 +133,9 @@ class AmqpBus:
         await self._link.send(message)
 
     def reconnect(self, why: str) -> None:
-        """Give the connection up for a new one: for who knows that it is no good though it looks alive."""
+        """Give the connection up for a new one; while the broker blocks us, when it no longer does."""
         if self._link is not None:
-            self._link.lose(why)
+            self._link.replace(why)
 
     async def close(self) -> None:
         """Let what was sent go out, then disconnect; within a few seconds, whatever the broker does."""

@@ -46,6 +46,9 @@ class BusCaller:
         address = self._inbox.address if self._inbox else None
         if address is None:
             raise BusUnavailable("expected a connection to the broker, got none")
+        if self._bus.blocked is not None:
+            # It would lie in the socket, and be carried out long after its caller was told that it was not.
+            raise BusUnavailable(f"the broker blocks publishers: {self._bus.blocked}")
         headers = self._sender.headers(TASKS, event, msg_id)
         body = encode({**headers, "Server-ID": address, **fields})
         reply: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()

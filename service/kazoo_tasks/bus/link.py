@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiormq
+import structlog
 from aio_pika.abc import UnderlayConnection
 from aiormq.abc import AbstractChannel, ConsumerCallback
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory
@@ -21,6 +22,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from yarl import URL
 
+from kazoo_tasks.bus import block
 from kazoo_tasks.bus.consumer import Consumer
 from kazoo_tasks.bus.declaration import Declaration
 from kazoo_tasks.bus.frame import OVERHEAD, publish
@@ -29,6 +31,8 @@ from kazoo_tasks.bus.refusal import answered, reason
 from kazoo_tasks.bus.topology import RequestQueue
 from kazoo_tasks.model.errors import BusUnavailable
 from kazoo_tasks.ports import Delivery, Outgoing
+
+log = structlog.get_logger(__name__)
 
 #: How long the broker may take for one thing that it is asked for, how long a sender waits for room, and how
 #: long a farewell may last.
@@ -83,11 +87,15 @@ class Link:
 
     Attributes:
         lost: Why, once it is.
+        blocked: Why the broker takes nothing that we say, while it does not; known from the first message on that
+            is sent while it is short of something.
     """
 
     def __init__(self, address: Address) -> None:
         """Take what is needed to connect."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.blocked: str | None = None
+        self._replaced: str | None = None
         self._address = address
         self._socket = Socket()
         self._carrier: asyncio.Task[None] | None = None
@@ -102,6 +110,7 @@ class Link:
             self._connection = await UnderlayConnection.make_connection(
                 self._address.url, transport_factory=self._socket
             )
+            block.hear(self._connection, self._block, self._unblock)
             self._outlet = Outlet(self._connection.write_queue, ROOM_S)
             self._connection.closing.add_done_callback(self._closed)
             self._carrier = asyncio.create_task(self._outlet.run(), name="bus outlet")
@@ -144,7 +153,18 @@ class Link:
         """
         if self.lost.done():
             raise BusUnavailable("the connection to the broker is lost")
-        await self._outlet.send(self._marshal(message))
+        frames = self._marshal(message)
+        if self.blocked is not None and not self._outlet.fits(frames):
+            # No room will come: to wait for it would hold up whoever has more to send.
+            raise BusUnavailable(f"the broker blocks publishers: {self.blocked}")
+        await self._outlet.send(frames)
+
+    def replace(self, why: str) -> None:
+        """Count as lost as soon as the broker takes what we say: before, the next connection would be blocked too."""
+        if self.blocked is None:
+            self.lose(why)
+        else:
+            self._replaced = why
 
     def lose(self, why: str) -> None:
         """Count as lost from now on."""
@@ -183,6 +203,17 @@ class Link:
         channel.closing.add_done_callback(self._closed)
         channel.on_consumer_cancel_callbacks.add(self._consumer_cancelled)
         return channel
+
+    def _block(self, reason: str) -> None:
+        if self.blocked is None:
+            log.warning("bus.blocked", broker=self._address.shown, reason=reason)
+        self.blocked = reason
+
+    def _unblock(self) -> None:
+        log.info("bus.unblocked", broker=self._address.shown)
+        self.blocked = None
+        if self._replaced is not None:
+            self.lose(self._replaced)
 
     def _closed(self, closing: asyncio.Future[Any]) -> None:
         self.lose(reason(None if closing.cancelled() else closing.exception()))

@@ -207,12 +207,17 @@ class MemorySubscription:
 
 
 class MemoryBus:
-    """One connection to a `MemoryBroker`, of its own if none is given."""
+    """One connection to a `MemoryBroker`, of its own if none is given.
+
+    Attributes:
+        blocked: See `ports.Bus`; nothing runs short in here, so only who tries what happens then sets it.
+    """
 
     def __init__(self, broker: MemoryBroker | None = None, *, name: str = "memory") -> None:
         """Take the broker, and the name that private queues start with."""
         self.broker = broker or MemoryBroker()
         self._name = name
+        self.blocked: str | None = None
         self._connected = False
         self._handle: Callable[[Delivery], Awaitable[None]] | None = None
         self._consumer: MemoryConsumer | None = None
@@ -222,7 +227,7 @@ class MemoryBus:
 
     @property
     def connected(self) -> bool:
-        """Whether messages can be sent now."""
+        """Whether there is a connection."""
         return self._connected
 
     async def open(self) -> None:

@@ -43,15 +43,20 @@ class Outlet:
         self._written.set()
         self._idle.clear()
 
+    def fits(self, frame: bytes) -> bool:
+        """Whether its sender need not wait."""
+        return self._size + len(frame) <= MAX_WAITING_BYTES
+
     async def send(self, frame: bytes) -> None:
         """Write, and wait while too much is waiting already.
 
         Raises:
             BusUnavailable: It did not become less in time; the frame was taken back.
         """
+        fits = self.fits(frame)
         # Into the line first, so that waiting does not change the order.
         self.write(frame)
-        if self._size > MAX_WAITING_BYTES:
+        if not fits:
             await self._taken(frame)
 
     async def run(self) -> None:

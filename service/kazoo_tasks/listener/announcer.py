@@ -64,7 +64,7 @@ class Announcer:
         routing_key, body = self._postman.event(change.kind, change.task, os.urandom(16).hex())
         try:
             await self._bus.send(Outgoing("tasks", routing_key, body))
-        except BusUnavailable:
+        except BusUnavailable as error:
             if not self.dropped:
-                _log.warning("announcer.dropping", reason="no connection to the broker")
+                _log.warning("announcer.dropping", reason=str(error))
             self.dropped += 1

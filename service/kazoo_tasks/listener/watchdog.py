@@ -36,7 +36,10 @@ class Watch:
 
 
 class Watchdog:
-    """Has the connection made anew when nothing arrives over it, and gives up when that does not help."""
+    """Has the connection made anew when nothing arrives over it, and gives up when that does not help.
+
+    While the broker blocks us it looks away: no canary gets out, the reason is known, and no connection helps.
+    """
 
     def __init__(self, bus: Bus, postman: Postman, arrived: Callable[[], int], watch: Watch) -> None:
         """`arrived` tells how many requests have arrived so far: any of them is a proof, under load a sooner one."""
@@ -55,8 +58,7 @@ class Watchdog:
         """
         while True:
             await asyncio.sleep(self._watch.interval_s)
-            # Without a connection there is nothing to be proved: the bus is at it already.
-            if self._bus.connected:
+            if self._watched():
                 await self._look()
 
     async def _look(self) -> None:
@@ -68,8 +70,12 @@ class Watchdog:
         await asyncio.sleep(self._watch.patience_s)
         if self._arrived() != before:
             self.strikes = 0
-        elif self._bus.connected:
+        elif self._watched():
             self._strike()
+
+    def _watched(self) -> bool:
+        # Without a connection there is nothing to be proved: the bus is at it already.
+        return self._bus.connected and self._bus.blocked is None
 
     def _strike(self) -> None:
         self.strikes += 1

@@ -49,6 +49,38 @@ async def test_after_so_many_strikes_the_process_must_end(crossbar: Crossbar) ->
     assert len(losses) == QUICK.strikes - 1
 
 
+async def test_while_the_broker_blocks_there_is_nothing_to_prove(crossbar: Crossbar) -> None:
+    """No canary gets out, and a new connection would be as blocked; when it ends, strikes count again."""
+    await crossbar.service_bus.stop_consuming()
+    losses: list[None] = []
+    crossbar.service_bus.on_disconnect(lambda: losses.append(None))
+    crossbar.service_bus.blocked = "low on memory"
+    watchdog = a_watchdog(crossbar)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watchdog.run(), 20 * QUICK.patience_s)
+    assert (watchdog.strikes, losses) == (0, [])
+
+    crossbar.service_bus.blocked = None
+    with pytest.raises(RequestsStopped):
+        await asyncio.wait_for(watchdog.run(), 5)
+
+
+async def test_a_canary_that_is_blocked_on_its_way_is_no_strike(crossbar: Crossbar) -> None:
+    """Nobody can tell whether it would have arrived."""
+    await crossbar.service_bus.stop_consuming()
+    sent: asyncio.Queue[Incoming] = asyncio.Queue()
+
+    def block(_: Incoming) -> None:
+        crossbar.service_bus.blocked = "low on memory"
+        sent.put_nowait(_)
+
+    await crossbar.bus.subscribe("tasks", "tasks.canary", block)
+    watchdog = a_watchdog(crossbar)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watchdog.run(), 20 * QUICK.patience_s)
+    assert (sent.qsize(), watchdog.strikes) == (1, 0)
+
+
 async def test_without_a_connection_there_is_nothing_to_prove(crossbar: Crossbar) -> None:
     """The bus is at it already."""
     await crossbar.service_bus.close()
