@@ -275,8 +275,8 @@ class Bus(Protocol):
         """Call back whenever the connection is lost: what was asked over it will not be answered."""
         ...
 
-    async def send(self, message: Outgoing) -> None:
-        """Hand a message to the broker without waiting for its confirmation.
+    async def send(self, *messages: Outgoing) -> None:
+        """Hand messages to the broker, all or none, without waiting for its confirmation.
 
         Raises:
             BusUnavailable: Nothing was sent: there is no connection, or no room while the broker takes nothing.

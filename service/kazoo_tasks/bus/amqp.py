@@ -119,18 +119,19 @@ class AmqpBus:
         """Call back whenever the connection is lost; not when it is closed."""
         self._disconnect_calls.append(call)
 
-    async def send(self, message: Outgoing) -> None:
-        """Hand a message to the broker.
+    async def send(self, *messages: Outgoing) -> None:
+        """Hand messages to the broker.
 
         Raises:
-            BusUnavailable: It was not sent: there is no connection, or the broker takes nothing now.
-            Corrupt: The routing key is too long.
+            BusUnavailable: None was sent: there is no connection, or the broker takes nothing now.
+            Corrupt: A routing key is too long.
         """
-        check_exchange(message.exchange)
-        check_key(message.routing_key)
+        for message in messages:
+            check_exchange(message.exchange)
+            check_key(message.routing_key)
         if self._link is None:
             raise BusUnavailable("there is no connection to the broker")
-        await self._link.send(message)
+        await self._link.send(messages)
 
     def reconnect(self, why: str) -> None:
         """Give the connection up for a new one; while the broker blocks us, when it no longer does."""

@@ -6,7 +6,7 @@ Touches only the broker; AmqpBus makes one after the other, and has one at a tim
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -145,15 +145,15 @@ class Link:
             await self._listening.queue_bind(queue, exchange, routing_key)
             await self._listening.basic_consume(queue, take, no_ack=True)
 
-    async def send(self, message: Outgoing) -> None:
-        """Hand a message over.
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Hand messages over, together.
 
         Raises:
-            BusUnavailable: It was not sent.
+            BusUnavailable: None was sent.
         """
         if self.lost.done():
             raise BusUnavailable("the connection to the broker is lost")
-        frames = self._marshal(message)
+        frames = b"".join(map(self._marshal, messages))
         if self.blocked is not None and not self._outlet.fits(frames):
             # No room will come: to wait for it would hold up whoever has more to send.
             raise BusUnavailable(f"the broker blocks publishers: {self.blocked}")

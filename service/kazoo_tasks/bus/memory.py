@@ -261,18 +261,20 @@ class MemoryBus:
         """Call back whenever the connection is lost; not when it is closed."""
         self._disconnect_calls.append(call)
 
-    async def send(self, message: Outgoing) -> None:
-        """Hand a message to the broker.
+    async def send(self, *messages: Outgoing) -> None:
+        """Hand messages to the broker.
 
         Raises:
             BusUnavailable: There is no connection.
-            Corrupt: The routing key is too long.
+            Corrupt: A routing key is too long.
         """
-        check_exchange(message.exchange)
-        check_key(message.routing_key)
+        for message in messages:
+            check_exchange(message.exchange)
+            check_key(message.routing_key)
         if not self._connected:
             raise BusUnavailable("there is no connection to the broker")
-        self.broker.publish(message)
+        for message in messages:
+            self.broker.publish(message)
 
     def reconnect(self, why: str) -> None:
         """Lose the connection, and have a new one a moment later."""

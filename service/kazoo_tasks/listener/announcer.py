@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from itertools import count
 from typing import Final
 
 import structlog
@@ -33,6 +34,9 @@ class Announcer:
         self._postman = postman
         self._waiting: deque[Change] = deque()
         self._wake = asyncio.Event()
+        # Nobody answers an event, so its id has to be unique and no more.
+        self._ours = os.urandom(8).hex()
+        self._numbers = count()
         #: How many events were not sent.
         self.dropped = 0
 
@@ -56,15 +60,15 @@ class Announcer:
     async def flush(self) -> None:
         """Send what waits."""
         while self._waiting:
-            for _ in range(min(_BATCH, len(self._waiting))):
-                await self._send(self._waiting.popleft())
+            events = [self._event(self._waiting.popleft()) for _ in range(min(_BATCH, len(self._waiting)))]
+            try:
+                await self._bus.send(*events)
+            except BusUnavailable as error:
+                if not self.dropped:
+                    _log.warning("announcer.dropping", reason=str(error))
+                self.dropped += len(events)
             await asyncio.sleep(0)
 
-    async def _send(self, change: Change) -> None:
-        routing_key, body = self._postman.event(change.kind, change.task, os.urandom(16).hex())
-        try:
-            await self._bus.send(Outgoing("tasks", routing_key, body))
-        except BusUnavailable as error:
-            if not self.dropped:
-                _log.warning("announcer.dropping", reason=str(error))
-            self.dropped += 1
+    def _event(self, change: Change) -> Outgoing:
+        msg_id = f"{self._ours}{next(self._numbers):016x}"
+        return Outgoing("tasks", *self._postman.event(change.kind, change.task, msg_id))
