@@ -39,7 +39,7 @@ def p5(stage: Stage) -> list[Row]:
     how = (
         "1,000 round trips one after the other, then 5,000 no-ops with two processes. The others are called as their "
         "manuals do it, `submit(…).result()` in a plain thread, and are given all 5,000 at once; ours runs in an event "
-        "loop, is fed as the runner feeds it (up to 16 short runs ahead for each child, of which a death costs one), "
+        "loop, is fed as the runner feeds it (up to 32 short runs ahead for each child, of which a death costs one), "
         "and its children lead process groups that can be killed."
     )
     return [Row("P5", "pool alone, no-op, two slots", [*trips.values(), *flows.values()], checks, how)]

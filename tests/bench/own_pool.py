@@ -1,6 +1,6 @@
 """Our pool alone, on the same no-op: the real supervisor with real children, without broker, journal or desk.
 
-The pool is fed as the runner feeds it: up to sixteen runs ahead, since they are short.
+The pool is fed as the runner feeds it: up to 32 runs ahead, since they are short.
 
 Touches processes; run as a process of its own; reads counts line by line, as peer_pool does.
 """
@@ -20,7 +20,7 @@ from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
 from kazoo_tasks.ports import Assignment
 
 SLOTS = 2
-AHEAD = 16
+AHEAD = 32
 
 
 class Feeder:

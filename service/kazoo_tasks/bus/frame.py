@@ -28,7 +28,7 @@ _CONTENT_SIZE: Final = _CONTENT.size + len(_PROPERTIES)
 
 def publish(channel: int, address: tuple[str, str], body: bytes, frame_max: int) -> bytes:
     """`Basic.Publish` to an exchange and routing key, with the content: transient JSON without headers."""
-    exchange, key = (text.encode() for text in address)
+    exchange, key = address[0].encode(), address[1].encode()
     method = b"%b%c%b%c%b\0" % (_PUBLISH, len(exchange), exchange, len(key), key)
     room = frame_max - OVERHEAD
     pieces = [body] if 0 < len(body) <= room else [body[at : at + room] for at in range(0, len(body), room)]

@@ -49,7 +49,7 @@ class Runner:
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
         self._over: dict[str, Outcome] = {}
         self._reports: dict[str, bytes] = {}
-        self._round_due = False
+        self._round_due = self._writing = False
         self._watching: asyncio.TimerHandle | None = None
         self.schedule = Schedule(pool, Pace(asyncio.get_running_loop().time))
 
@@ -121,7 +121,7 @@ class Runner:
         self._reports[task_id] = progress
         self._come_round()
 
-    # --- what one turn of the event loop brings is written together ---
+    # --- what comes up together is written together ---
 
     def _come_round(self) -> None:
         if not self._round_due:
@@ -130,13 +130,18 @@ class Runner:
 
     async def _round(self) -> None:
         self._round_due = False
-        over, self._over = self._over, {}
-        reports, self._reports = self._reports, {}
         self.schedule.place_waiting()
         if chosen := self.schedule.next():
             self._errands.send(self._assign(chosen), "assign")
-        if reports or over:
-            await self._hear(reports, over)
+        # While the disk has one commit of ends, those that come up gather for the next.
+        if not self._writing and (self._reports or self._over):
+            self._writing = True
+            try:
+                await self._hear()
+            finally:
+                self._writing = False
+            if self._reports or self._over:
+                self._come_round()
 
     def _claimed(self, task: Task) -> Launch:
         assigned = task.assign(self._ledger.epoch)
@@ -222,8 +227,10 @@ class Runner:
                 if not ended.done():
                     ended.set_result(None)
 
-    async def _hear(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
+    async def _hear(self) -> None:
         """Write down what children said: reports before ends, since a task that has ended takes no more of them."""
+        reports, self._reports = self._reports, {}
+        over, self._over = self._over, {}
         async with self._turns.take(*{**reports, **over}):
             await self._write(reports, over)
         self._tell_ended(over)

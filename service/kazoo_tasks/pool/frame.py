@@ -103,7 +103,7 @@ class Decoder:
         """Begin between two frames."""
         self._buffer = bytearray()
         self._cap = cap
-        self._kinds: frozenset[int] = kinds
+        self._kinds = {int(kind): kind for kind in kinds}
 
     @property
     def pending(self) -> int:
@@ -125,18 +125,20 @@ class Decoder:
         if len(buffer) < _HEADER.size:
             return None
         length, kind = _HEADER.unpack_from(buffer)
-        self._check(length, kind)
+        known = self._checked(length, kind)
         end = _HEADER.size + length
         if len(buffer) < end:
             return None
         payload = bytes(memoryview(buffer)[_HEADER.size : end])
         del buffer[:end]
-        return Frame(Kind(kind), payload)
+        return Frame(known, payload)
 
-    def _check(self, length: int, kind: int) -> None:
-        if kind not in self._kinds:
+    def _checked(self, length: int, kind: int) -> Kind:
+        known = self._kinds.get(kind)
+        if known is None:
             message = f"expected a frame of a known kind, got kind {kind}"
             raise BadFrame(message)
         if length > self._cap:
             message = f"expected a frame of at most {self._cap} bytes, got {length}"
             raise BadFrame(message)
+        return known
