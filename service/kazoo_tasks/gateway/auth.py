@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from kazoo_tasks.gateway.identity import Authenticator, Identity
 from kazoo_tasks.gateway.settings import AuthSettings, DevelopmentToken
-from kazoo_tasks.gateway.signed_token import signed_tokens
 from kazoo_tasks.gateway.token_file import TokenFile
 from kazoo_tasks.model.errors import CannotStart
 
@@ -55,6 +54,9 @@ def open_authenticator(settings: AuthSettings, host: str) -> Authenticator:
     if settings.tokens_file is not None:
         sources.append(TokenFile(settings.tokens_file))
     if settings.jwt is not None:
+        # Only who asks for JWTs carries PyJWT and cryptography, 11 MB of them.
+        from kazoo_tasks.gateway.signed_token import signed_tokens  # noqa: PLC0415
+
         sources.append(signed_tokens(settings.jwt))
     if not sources:
         raise CannotStart("expected a tokens file or JWT keys to know callers by, got neither")
