@@ -12,18 +12,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
-from typing_extensions import override
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from kazoo_tasks.model.errors import CannotStart
 
@@ -41,15 +32,11 @@ _SHIPPED: Final = (
 #: Defaults that depend on the machine, in words.
 _MACHINE: Final = {"pool_size": "number of processors", "node": "`kazoo-tasks@` and the host's name"}
 
-Words = Annotated[tuple[str, ...], NoDecode]
 
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What an operator can choose. The environment wins over the file, the command line over both."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
 
     amqp_url: SecretStr = Field(
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
@@ -58,7 +45,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("/var/lib/kazoo-tasks"), description="Where the journal and its snapshots are."
     )
-    modules: Words = Field(
+    modules: tuple[str, ...] = Field(
         _SHIPPED,
         description="Task modules that may be run, comma-separated; those that installed packages publish under the "
         "entry-point group `kazoo_tasks.modules` come on top.",
@@ -168,27 +155,10 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
     """
     _check_environment()
     file = file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    values = _read(file) if file else {}
-
-    class FromFile(Settings):
-        """The settings, with the file's values below the environment's."""
-
-        @classmethod
-        @override
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            below = InitSettingsSource(settings_cls, init_kwargs=values)
-            return init_settings, env_settings, below
-
+    values = {**(_read(file) if file else {}), **_environment(), **(overrides or {})}
     try:
-        return FromFile(**(overrides or {}))
-    except (ValidationError, SettingsError) as error:
+        return Settings.model_validate(values)
+    except ValidationError as error:
         raise CannotStart(_sentence(error, file)) from error
 
 
@@ -220,8 +190,14 @@ def _shown(default: object) -> str:
 def _check_environment() -> None:
     known = {variable(name) for name in Settings.model_fields} | {CONFIG_VARIABLE}
     for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
-            raise CannotStart(f"unknown setting {name} in the environment{_suggestion(name, known)}")
+        if name.upper().startswith(PREFIX) and name not in known:
+            raise CannotStart(f"unknown setting {name} in the environment{_suggestion(name.upper(), known)}")
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: os.environ[variable(name)] for name in Settings.model_fields if variable(name) in os.environ
+    }
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -242,10 +218,8 @@ def _suggestion(name: str, known: Mapping[str, Any] | set[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _sentence(error: ValidationError | SettingsError, file: Path | None) -> str:
+def _sentence(error: ValidationError, file: Path | None) -> str:
     """All that is wrong, each setting by the name of its variable."""
-    if isinstance(error, SettingsError):
-        return f"wrong settings: {error}"
     found = (f"{variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors() if item["loc"])
     where = f" (environment, or {file})" if file else ""
     return f"wrong settings{where}: {'; '.join(found)}"

@@ -69,11 +69,20 @@ def test_a_wrong_file_is_told_in_one_sentence(tmp_path: Path, text: str, sentenc
         load_settings(a_file(tmp_path, text))
 
 
-def test_an_unknown_variable_of_ours_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["KAZOO_TASKS_POOLSIZE", "kazoo_tasks_pool_size"])
+def test_an_unknown_variable_of_ours_is_a_mistake(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt setting would silently be a default."""
-    monkeypatch.setenv("KAZOO_TASKS_POOLSIZE", "3")
+    monkeypatch.setenv(name, "3")
 
-    with pytest.raises(CannotStart, match=r"KAZOO_TASKS_POOLSIZE .*did you mean KAZOO_TASKS_POOL_SIZE"):
+    with pytest.raises(CannotStart, match=rf"{name} .*did you mean KAZOO_TASKS_POOL_SIZE"):
+        load_settings()
+
+
+def test_a_machine_whose_name_is_no_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defaults that come from the machine are checked as well."""
+    monkeypatch.setattr("socket.gethostname", lambda: "two words")
+
+    with pytest.raises(CannotStart, match=r"KAZOO_TASKS_NODE: .*pattern"):
         load_settings()
 
 
