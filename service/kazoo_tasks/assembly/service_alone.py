@@ -12,7 +12,7 @@ from kazoo_tasks.assembly.door import is_shared, opened_bus
 from kazoo_tasks.assembly.ending import supervised
 from kazoo_tasks.assembly.health import Checkup
 from kazoo_tasks.assembly.service import Service, opened_service
-from kazoo_tasks.gateway.server import HealthDoor
+from kazoo_tasks.gateway.health_door import HealthDoor
 from kazoo_tasks.gateway.settings import GatewaySettings
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.settings import Settings

@@ -1,14 +1,14 @@
 """Health for whoever supervises: is the process alive, and can it do its work.
 
-Uses aiohttp; answered by the gateway's pipeline, and by a door of its own beside a service without gateway.
+Knows of HTTP only the statuses; used by the gateway's pipeline, and by the door of a service without gateway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
-
-from aiohttp import web
 
 from kazoo_tasks.ports import Health
 from kazoo_tasks.wire.codec import encode
@@ -19,20 +19,16 @@ _READY: Final = "/health/ready"
 PATHS: Final = (_LIVE, _READY)
 
 
+@dataclass(frozen=True, slots=True)
 class HealthAnswer:
-    """What a probe gets: 200, or 503 with the parts that are unwell and why."""
+    """What a probe gets: 200, or 503 with the parts that are unwell and why, as JSON."""
 
-    def __init__(self, health: Health) -> None:
-        """Tell this health."""
-        self._health = health
-
-    async def __call__(self, request: web.BaseRequest) -> web.Response:
-        """Answer one probe."""
-        if request.path == _READY:
-            return _response(await self._health.unwell())
-        return _response({}) if request.path == _LIVE else web.Response(status=404)
+    status: HTTPStatus
+    body: bytes
 
 
-def _response(unwell: Mapping[str, str]) -> web.Response:
+async def answer_probe(health: Health, path: str) -> HealthAnswer:
+    """The answer at one of the paths."""
+    unwell: Mapping[str, str] = await health.unwell() if path == _READY else {}
     body = encode({"status": "unwell" if unwell else "ok", "unwell": unwell})
-    return web.Response(body=body, status=503 if unwell else 200, content_type="application/json")
+    return HealthAnswer(HTTPStatus.SERVICE_UNAVAILABLE if unwell else HTTPStatus.OK, body)

@@ -20,7 +20,7 @@ from kazoo_tasks.gateway.fault import (
     fault_of,
     invalid_account,
 )
-from kazoo_tasks.gateway.health import PATHS, HealthAnswer
+from kazoo_tasks.gateway.health import PATHS, answer_probe
 from kazoo_tasks.gateway.identity import Authenticator, Identity
 from kazoo_tasks.gateway.query import parse_query
 from kazoo_tasks.gateway.response import error, preflight, success
@@ -40,7 +40,7 @@ class Pipeline:
         self, caller: Caller, authenticator: Authenticator, health: Health, body_timeout_s: float
     ) -> None:
         """Take whom to ask, who knows tokens, what to tell probes, and how long a body may take."""
-        self._probed = HealthAnswer(health)
+        self._health = health
         self._caller = caller
         self._authenticator = authenticator
         self._body_timeout_s = body_timeout_s
@@ -48,7 +48,7 @@ class Pipeline:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer one request and log that, unless it is only a probe's."""
         if request.path in PATHS:
-            return await self._probed(request)
+            return await self._probed(request.path)
         began = perf_counter()
         raw_path, _, raw_query = request.path_qs.partition("?")
         visit = _Visit(request, raw_path, raw_query)
@@ -87,6 +87,10 @@ class Pipeline:
         )
         answer = await verb(asked, self._caller)  # validation, then state
         return await success(visit.terms, answer, has_etag=request.method in ("GET", "HEAD"))
+
+    async def _probed(self, path: str) -> web.Response:
+        told = await answer_probe(self._health, path)
+        return web.Response(body=told.body, status=told.status, content_type="application/json")
 
     def _identified(self, terms: Terms) -> Identity:
         identity = self._authenticator.identify(terms.token) if terms.token else None
