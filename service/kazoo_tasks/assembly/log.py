@@ -1,6 +1,6 @@
 """Sets up structlog: one line an event, JSON for machines or columns for people, to stderr.
 
-Touches logging's global state, once, at the start of a process.
+Touches logging's global state, once, at the start of a process; imported before all that imports structlog.
 """
 
 from __future__ import annotations
@@ -8,15 +8,34 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import Any, BinaryIO, Final, cast
 
-import structlog
-from structlog.typing import Processor
 from typing_extensions import Buffer, override
 
 from kazoo_tasks.settings import Settings
 from kazoo_tasks.wire.codec import log_line
+
+
+@contextmanager
+def _kept_out(module: str) -> Iterator[None]:
+    """Have imports find no such module, unless it is there already."""
+    is_absent = module not in sys.modules
+    if is_absent:
+        sys.modules[module] = cast("ModuleType", None)
+    try:
+        yield
+    finally:
+        if is_absent:
+            del sys.modules[module]
+
+
+# structlog takes rich where it finds it, 4 MB, to draw boxes round tracebacks; without it they are Python's own.
+with _kept_out("rich"):
+    import structlog
+    from structlog.typing import Processor
 
 #: Each frame and each retry is an event to these; ours say what matters.
 _NOISY: Final = ("aio_pika", "aiormq", "aiohttp.access")
