@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import STATUSES
-from kazoo_tasks.wire.request import MAX_PAGE
+from kazoo_tasks.wire.field import MAX_PAGE
 from kazoo_tasks.wire.validation import Problems, not_listed, problem
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")

@@ -11,12 +11,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kazoo_tasks.wire.field import Text
+
 APP_NAME: Final = "tasks"
 TASKS: Final = "tasks"
-#: The pattern of `contract.md` section 1.
-AccountId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-TaskId = Annotated[str, Field(pattern=r"^[0-9a-f]{30}$")]
-Text = Annotated[str, Field(min_length=1, max_length=255)]
 #: A routing key: at most 255 bytes, so no characters of more than one.
 _ADDRESS: Final = re.compile(r"[ -~]{0,255}")
 Address = Annotated[str, Field(pattern=f"^{_ADDRESS.pattern}$")]

@@ -1,6 +1,6 @@
 """The messages that the service sends: replies, refusals, errors, events, heartbeats.
 
-Uses pydantic for what `schemas/` promises; built from plain dictionaries, since nothing in them comes from outside.
+Pure; built from plain dictionaries, since nothing in them comes from outside, as `wire.promise` says they look.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Final
 
 from kazoo_tasks.model.change import Kind
 from kazoo_tasks.model.errors import BadRequest, NotFound, Refused, Unavailable
 from kazoo_tasks.model.task import Task
-from kazoo_tasks.wire.body import TaskBody, task_object
+from kazoo_tasks.wire.body import task_object
 from kazoo_tasks.wire.codec import JsonText, encode
-from kazoo_tasks.wire.header import TASKS, AccountId, Header, Sender, TaskId
+from kazoo_tasks.wire.header import TASKS, Sender
 
 #: What a request that would change something is answered with when the store cannot be written.
 STORE_FAULT: Final = "datastore_fault"
@@ -30,140 +28,6 @@ EVENTS: Final = {
     Kind.ENDED: "task_ended",
     Kind.REMOVED: "task_removed",
 }
-#: Every word with which a request may be refused.
-Refusal = Literal[
-    "already_started",
-    "bad_arguments",
-    "bad_start_key",
-    "datastore_fault",
-    "msg_id_conflict",
-    "no_function",
-    "no_module",
-    "not_found",
-    "not_running",
-    "quota_exceeded",
-    "task_running",
-]
-#: Those for any request that would change something.
-Unchanged = Literal["datastore_fault", "msg_id_conflict"]
-
-
-class FunctionHelp(BaseModel):
-    """A function of the catalogue; the last three keys are what Kazoo's crossbar expects to find."""
-
-    description: str
-    doc: str
-    arity: int
-    arguments: list[dict[str, Any]]
-    expected_content: Literal["none"]
-    mandatory: list[str]
-    optional: list[str]
-
-
-class Reply(Header):
-    """A reply: `Reply`, which each kind has its own of, is the value asked for, or the word for why not."""
-
-    event_category: Literal["tasks"] = Field(alias="Event-Category")
-
-
-class AddReply(Reply):
-    """The task that was added, or the array of them."""
-
-    reply: (
-        TaskBody
-        | list[TaskBody]
-        | Literal["bad_arguments", "no_function", "no_module", "quota_exceeded"]
-        | Unchanged
-    ) = Field(alias="Reply")
-    error: dict[str, Any] | None = Field(None, alias="Error", description="details of a refusal")
-
-
-class ListReply(Reply):
-    """A page of an account's tasks."""
-
-    reply: list[TaskBody] | Literal["bad_start_key"] = Field(alias="Reply")
-    start_key: str | None = Field(None, alias="Start-Key")
-    next_start_key: str | None = Field(None, alias="Next-Start-Key", description="absent on the last page")
-
-
-class OneTaskReply(Reply):
-    """A reply about one task, which may be unknown."""
-
-    defer_response: Literal[True] | None = Field(
-        None, alias="Defer-Response", description="only with not_found: another responder may know better"
-    )
-
-
-class ReadReply(OneTaskReply):
-    """The task as it is."""
-
-    reply: TaskBody | Literal["not_found"] = Field(alias="Reply")
-
-
-class StartReply(OneTaskReply):
-    """The task, started."""
-
-    reply: TaskBody | Literal["already_started", "not_found"] | Unchanged = Field(alias="Reply")
-
-
-class StopReply(OneTaskReply):
-    """The task, ended or about to be."""
-
-    reply: TaskBody | Literal["not_found", "not_running"] | Unchanged = Field(alias="Reply")
-
-
-class RemoveReply(OneTaskReply):
-    """The task as it was last."""
-
-    reply: TaskBody | Literal["not_found", "task_running"] | Unchanged = Field(alias="Reply")
-
-
-class LookupReply(Header):
-    """The catalogue, or the asked part of it; empty if there is none."""
-
-    event_category: Literal["tasks"] = Field(alias="Event-Category")
-    help: dict[str, dict[str, FunctionHelp]] = Field(alias="Help")
-
-
-class SnapshotReply(Header):
-    """Where the snapshot is and what it holds."""
-
-    event_category: Literal["tasks"] = Field(alias="Event-Category")
-    reply: dict[str, Any] | Literal["datastore_fault"] = Field(alias="Reply")
-
-
-class ErrorReply(Header):
-    """The answer to a message that is no valid request."""
-
-    event_category: Literal["error"] = Field(alias="Event-Category")
-    msg_id: str = Field(alias="Msg-ID", description="the message's own; empty if it has none that is a text")
-    error_message: str = Field(alias="Error-Message")
-    request: dict[str, Any] = Field(alias="Request")
-    errors: dict[str, Any] | None = Field(None, alias="Errors", description="{path: {rule: {message, …}}}")
-
-
-class TaskEvent(Header):
-    """Something happened to a task."""
-
-    event_category: Literal["tasks"] = Field(alias="Event-Category")
-    account_id: AccountId = Field(alias="Account-ID")
-    task_id: TaskId = Field(alias="Task-ID")
-    task: TaskBody = Field(alias="Task")
-
-
-class Advertise(Header):
-    """The heartbeat by which a Kazoo cluster sees the service."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    event_category: Literal["nodes"] = Field(alias="Event-Category")
-    expires: int = Field(alias="Expires", description="milliseconds")
-    whapps: dict[str, dict[str, int]] = Field(alias="WhApps")
-    used_memory: int = Field(alias="Used-Memory", description="bytes")
-    processes: int = Field(alias="Processes")
-    version: str = Field(alias="Version")
-    zone: str = Field(alias="Zone")
-    md5: str = Field(description="base64url of the md5 of the node's name, unpadded")
 
 
 @dataclass(frozen=True, slots=True)

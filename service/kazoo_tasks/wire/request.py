@@ -14,14 +14,11 @@ from typing_extensions import override
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.wire.codec import encode
-from kazoo_tasks.wire.header import AccountId, Header, Text
+from kazoo_tasks.wire.field import MAX_BULK, MAX_PAGE, AccountId, GregorianSeconds, Name, Text
+from kazoo_tasks.wire.header import Header
 from kazoo_tasks.wire.validation import not_listed, problem, validated
 
-MAX_BULK: Final = 10_000
-MAX_PAGE: Final = 10_000
 DEFAULT_PAGE: Final = 1_000
-Name = Annotated[str, Field(min_length=1, max_length=64)]
-GregorianSeconds = Annotated[int, Field(ge=0)]
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 
 

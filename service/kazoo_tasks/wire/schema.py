@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import BaseModel, Field, create_model
 
-from kazoo_tasks.wire.body import ErrorEnvelope, RestTask, SuccessEnvelope, TaskBody
-from kazoo_tasks.wire.reply import (
-    EVENTS,
+from kazoo_tasks.wire.body import RestTask
+from kazoo_tasks.wire.field import MAX_BULK
+from kazoo_tasks.wire.promise import (
     AddReply,
     Advertise,
+    ErrorEnvelope,
     ErrorReply,
     ListReply,
     LookupReply,
@@ -23,9 +24,12 @@ from kazoo_tasks.wire.reply import (
     SnapshotReply,
     StartReply,
     StopReply,
+    SuccessEnvelope,
+    TaskBody,
     TaskEvent,
 )
-from kazoo_tasks.wire.request import MAX_BULK, REQUESTS
+from kazoo_tasks.wire.reply import EVENTS
+from kazoo_tasks.wire.request import REQUESTS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: By the key of the request; a canary is not answered.

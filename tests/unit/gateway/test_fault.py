@@ -6,7 +6,7 @@ from typing import get_args
 
 from kazoo_tasks.gateway.fault import REFUSALS, UNREACHABLE, FaultError, fault_of, unknown
 from kazoo_tasks.model.errors import BadRequest, BusUnavailable, CannotStart
-from kazoo_tasks.wire.reply import Refusal
+from kazoo_tasks.wire.promise import Refusal
 
 
 class TestTables:
