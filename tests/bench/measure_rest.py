@@ -71,7 +71,7 @@ def p12(stage: Stage) -> list[Row]:
     how = (
         "The sum of `Pss` in `/proc/*/smaps_rollup` over both processes and all below them, after two idle seconds. "
         "Two interpreters with asyncio, uvloop, structlog, pydantic and aiormq are some 70 MB of it, aiohttp is 8 MB "
-        "of the gateway, and the resource tracker that multiprocessing starts beside its fork server is 6 MB. "
+        "of the gateway, fork server and children are 16 MB. "
         "Libraries that other processes of the machine have mapped as well count less: up to 4 MB."
     )
     check = Check("proportional set size", figures[0].median, 100.0, unit="MB")

@@ -33,5 +33,7 @@ def test_a_program_carries_nothing_of_another_s(program: str) -> None:
 
 def test_a_child_carries_task_modules_and_little_else() -> None:
     """It is there as often as there are slots."""
-    found = imported("kazoo_tasks.pool.child", "kazoo_tasks.modules.timer", "kazoo_tasks.modules.erlang")
-    assert not {"asyncio", "pydantic", "structlog", "typing_extensions"} & found
+    found = imported(
+        "kazoo_tasks.pool.fork_server", "kazoo_tasks.modules.timer", "kazoo_tasks.modules.erlang"
+    )
+    assert not {"asyncio", "multiprocessing", "pydantic", "structlog", "typing_extensions"} & found

@@ -1,6 +1,6 @@
 """The child process: import the task modules that it was told of, then run one request after the other.
 
-Touches its connection and the task modules; started by pool.nursery and carries nothing else of the service.
+Touches its connection and the task modules; forked by pool.fork_server and carries nothing else of the service.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
 
 from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, progress_sink
 from kazoo_tasks.pool.call import Function, call, failed
@@ -26,8 +26,7 @@ from kazoo_tasks.pool.settle import settle
 Functions = dict[tuple[str, str], Function]
 
 
-@dataclass(frozen=True, slots=True)
-class Brief:
+class Brief(NamedTuple):
     """What a child must know.
 
     Attributes:
@@ -44,9 +43,16 @@ class CannotImport(Exception):
     """A task module cannot be used; the message is one clear sentence."""
 
 
-def main(connection: socket.socket, tickets: socket.socket, brief: Brief) -> None:
-    """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit."""
-    settle(brief.slot)
+def main(connection: socket.socket, tickets: socket.socket, lifeline: int, brief: Brief) -> None:
+    """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit.
+
+    Args:
+        connection: Requests come over it and answers go.
+        tickets: See pool.line.
+        lifeline: The end of a pipe, to die when nobody holds the other one.
+        brief: What to do.
+    """
+    settle(brief.slot, lifeline)
     channel = Channel(connection, tickets)
     try:
         functions = offered(brief.modules)

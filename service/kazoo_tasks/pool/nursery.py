@@ -1,29 +1,27 @@
 """Where children come from: one fork server that has imported the task modules, used by one pool.
 
-The only place that starts processes, through multiprocessing; its calls block, so pool.supervisor makes them in a
-thread of their own.
+The only place that starts processes; its calls block, so pool.supervisor makes them in a thread of their own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import multiprocessing
+import json
 import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
 from dataclasses import dataclass
-from multiprocessing import context, forkserver, popen_forkserver, reduction, resource_tracker, spawn
-from multiprocessing.process import BaseProcess
 
-from kazoo_tasks.pool import child
+from kazoo_tasks.pool import fork_server
 from kazoo_tasks.pool.child import Brief
+from kazoo_tasks.pool.fork_server import NUMBER
 from kazoo_tasks.pool.line import Tickets
 
-_TRACKER_END_MS = 1000
-_STATUS = forkserver.SIGNED_STRUCT
+#: A server that was killed closes its pipes a moment before it counts as dead.
+_DEATH_S = 0.1
 
 
 @dataclass(eq=False, slots=True)
@@ -59,8 +57,7 @@ class Child:
 
     def read_status(self) -> int | None:
         """Give the exit code, negative for a signal, or `None` if the fork server died before it could tell."""
-        said = os.read(self.status_fd, _STATUS.size)
-        return int(_STATUS.unpack(said)[0]) if len(said) == _STATUS.size else None
+        return _read_number(self.status_fd)
 
     def let_go(self) -> None:
         """Close everything that leads to it; if it still lives, that ends it."""
@@ -70,55 +67,43 @@ class Child:
             os.close(fd)
 
 
-class _Launch(popen_forkserver.Popen):
-    """One start of a process. Unlike its base it uses the pool's own fork server and says nothing of `__main__`.
+class _Server:
+    """A running fork server."""
 
-    `multiprocessing.Process.start` would have the child import the service's main module with all it needs, would
-    end the service's exit with a join of every child, and cannot tell exit code 255 from a dead fork server.
-    """
-
-    def __init__(self, process: BaseProcess, connect: Callable[[list[int]], tuple[int, int]]) -> None:
-        self._connect = connect
-        self.lifeline = -1
-        super().__init__(process)
-
-    def _launch(self, process: BaseProcess) -> None:
-        told = self._told(process)
-        self.sentinel, self.lifeline = self._connect(vars(self)["_fds"])
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            _write_all(self.lifeline, told)
-            self.pid = forkserver.read_signed(self.sentinel)
+            # It finds what we find, and so do the children.
+            find = f"import sys; sys.path[:] = {sys.path!r}"
+            run = f"from {fork_server.__name__} import main; main({theirs.fileno()})"
+            self._process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+                [sys.executable, "-c", f"{find}; {run}"], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
         except BaseException:
-            self._abandon()
+            self._control.close()
             raise
-
-    def pidfd(self) -> int:
-        """Hold on to the process.
-
-        Raises:
-            OSError: It is dead and reaped already.
-        """
-        try:
-            return os.pidfd_open(self.pid)
-        except OSError:
-            self._abandon()
-            raise
-
-    def _abandon(self) -> None:
-        # Without its lifeline a child that was born after all dies at once.
-        os.close(self.sentinel)
-        os.close(self.lifeline)
-
-    def _told(self, process: BaseProcess) -> memoryview:
-        told = io.BytesIO()
-        preparation = spawn.get_preparation_data(process.name)
-        context.set_spawning_popen(self)
-        try:
-            reduction.dump({k: v for k, v in preparation.items() if not k.startswith("init_main")}, told)
-            reduction.dump(process, told)
         finally:
-            context.set_spawning_popen(None)
-        return told.getbuffer()
+            theirs.close()
+        self._control.send(json.dumps(modules).encode())
+
+    @property
+    def is_dead(self) -> bool:
+        return self._process.poll() is not None
+
+    def fork(self, brief: Brief, descriptors: list[int]) -> None:
+        socket.send_fds(self._control, [json.dumps(brief).encode()], descriptors)
+
+    def await_death(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_DEATH_S)
+
+    def kill(self) -> None:
+        # Killed rather than asked, since it has nothing to tidy up and may be stopped or stuck.
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        self._control.close()
 
 
 class Nursery:
@@ -127,9 +112,8 @@ class Nursery:
     def __init__(self, modules: tuple[str, ...]) -> None:
         """Start nothing yet."""
         self._modules = modules
-        self._server = self._make_server(modules)
+        self._server: _Server | None = None
         self._closed = self._proven = False
-        self._tracker_is_ours = vars(vars(resource_tracker)["_resource_tracker"])["_fd"] is None
 
     def fork(self, brief: Brief) -> Child:
         """Start a child.
@@ -145,87 +129,72 @@ class Nursery:
         except (OSError, EOFError):
             if self._proven:
                 raise
-        # It dies of a module's import, of which multiprocessing forgives only ImportError: the next leaves the
-        # imports to the children, which can say what is wrong.
-        self._kill_server()
-        self._server = self._make_server(())
+        # It dies of a module's import: the next leaves the imports to the children, which can say what is wrong.
+        self._modules = ()
         return self._try_fork(brief)
 
     def hang_up(self) -> None:
         """Fork no more, and have a fork that is under way in another thread fail at once."""
         self._closed = True
-        self._kill_server()
+        if self._server is not None:
+            self._server.kill()
 
     def close(self) -> None:
-        """End the fork server, and the resource tracker that multiprocessing started beside it.
+        """End the fork server.
 
         To be called when no child is left whose end the server must still tell, and no fork is under way.
         """
         self.hang_up()
-        if self._tracker_is_ours:
-            _end_tracker()
+        if self._server is not None:
+            self._server.close()
 
-    def _kill_server(self) -> None:
-        pid = vars(self._server)["_forkserver_pid"]
-        if pid is None:
-            return
-        # Killed rather than asked, since it has nothing to tidy up and may be stopped or stuck.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError, FileNotFoundError):
-            self._server._stop()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way to reap it
-
-    def _make_server(self, modules: tuple[str, ...]) -> forkserver.ForkServer:
-        server = forkserver.ForkServer()
-        server.set_forkserver_preload([child.__name__, *modules])
-        return server
+    def _running_server(self) -> _Server:
+        if self._server is not None and self._server.is_dead:
+            self._server.close()
+            self._server = None
+        if self._server is None:
+            self._server = _Server(self._modules)
+        return self._server
 
     def _try_fork(self, brief: Brief) -> Child:
+        server = self._running_server()
         if self._closed:
+            # Seen only now, so that a server that was started meanwhile is ended as well.
+            server.kill()
             raise EOFError
-        ours, theirs = socket.socketpair()
-        tickets = Tickets()
-        try:
-            process = multiprocessing.get_context("forkserver").Process(
-                target=child.main, args=(theirs, tickets.taker, brief)
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            connection, their_connection = socket.socketpair()
+            ours.enter_context(connection)
+            theirs.enter_context(their_connection)
+            tickets = Tickets()
+            ours.callback(tickets.close)
+            status, their_status = os.pipe()
+            ours.callback(os.close, status)
+            theirs.callback(os.close, their_status)
+            their_lifeline, lifeline = os.pipe()
+            ours.callback(os.close, lifeline)
+            theirs.callback(os.close, their_lifeline)
+            server.fork(
+                brief, [their_connection.fileno(), tickets.taker.fileno(), their_lifeline, their_status]
             )
-            launch = _Launch(process, self._server.connect_to_new_process)
-            pidfd = launch.pidfd()
-        except BaseException:
-            ours.close()
-            tickets.close()
-            raise
-        finally:
             theirs.close()
+            pid = _read_number(status)
+            if pid is None:
+                server.await_death()
+                raise EOFError
+            pidfd = os.pidfd_open(pid)
+            ours.pop_all()
         self._proven = True
-        ours.setblocking(False)  # noqa: FBT003 - the signature of the standard library
-        return Child(launch.pid, pidfd, launch.sentinel, launch.lifeline, ours, tickets)
+        connection.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        return Child(pid, pidfd, status, lifeline, connection, tickets)
 
 
-def _write_all(fd: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
+def _read_number(pipe: int) -> int | None:
+    said = os.read(pipe, NUMBER.size)
+    return int(NUMBER.unpack(said)[0]) if len(said) == NUMBER.size else None
 
 
 def _readable(fd: int, timeout_ms: int) -> list[tuple[int, int]]:
     poller = select.poll()
     poller.register(fd, select.POLLIN)
     return poller.poll(timeout_ms)
-
-
-def _end_tracker() -> None:
-    """Hang up on the tracker and reap it.
-
-    Its own `_stop` waits without a limit, for ever if another fork server of this process still holds the pipe.
-    """
-    tracker = vars(vars(resource_tracker)["_resource_tracker"])
-    fd, pid = tracker["_fd"], tracker["_pid"]
-    if fd is None or pid is None:
-        return
-    tracker.update(_fd=None, _pid=None)
-    os.close(fd)
-    with contextlib.suppress(OSError):
-        pidfd = os.pidfd_open(pid)
-        _readable(pidfd, _TRACKER_END_MS)
-        os.close(pidfd)
-        os.waitpid(pid, os.WNOHANG)

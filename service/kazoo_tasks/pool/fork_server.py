@@ -1,0 +1,125 @@
+"""The process that children are forked from: it has imported the task modules, and tells how each child ended.
+
+Touches processes and one socket; started by pool.nursery. It has one thread and carries as little as can be, since
+everything in it is in every child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import traceback
+from importlib import import_module
+from typing import Final, NoReturn
+
+from kazoo_tasks.pool import child
+from kazoo_tasks.pool.child import Brief
+
+#: What a status pipe carries: the child's process id, and once it is dead its exit code, negative for a signal.
+NUMBER: Final = struct.Struct(">q")
+MAX_MESSAGE: Final = 64 * 1024
+#: What comes with a brief: the child's connection, its tickets, its lifeline, and the pipe for its status.
+DESCRIPTORS: Final = 4
+
+
+def main(fd: int) -> None:
+    """Import what the first message names, then fork a child for each that follows, until the service hangs up."""
+    # The service's terminal is not ours to obey: the service ends us when it has ended the children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=fd) as control:
+        _preload(json.loads(control.recv(MAX_MESSAGE)))
+        ForkServer(control).run()
+
+
+class ForkServer:
+    """Forks, and reaps what it has forked."""
+
+    def __init__(self, control: socket.socket) -> None:
+        """Take the connected SOCK_SEQPACKET socket over which briefs come."""
+        self._control = control
+        self._statuses: dict[int, int] = {}
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._waker, False)
+
+    def run(self) -> None:
+        """Serve until the other end is closed."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._waker)
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(self._woken, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poller.poll()}
+            if self._woken in ready:
+                os.read(self._woken, MAX_MESSAGE)
+                self._reap()
+            if self._control.fileno() in ready and not self._serve():
+                return
+
+    def _serve(self) -> bool:
+        """Take one brief and fork for it; tell whether there was one."""
+        told, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, DESCRIPTORS)
+        if not told:
+            return False
+        *theirs, status = descriptors
+        try:
+            pid = os.fork()
+        except OSError:
+            # Told by a status pipe that ends without a word.
+            os.close(status)
+        else:
+            if not pid:
+                self._become_child(Brief(*json.loads(told)), theirs, status)
+            self._statuses[pid] = status
+            _tell(status, pid)
+        for fd in theirs:
+            os.close(fd)
+        return True
+
+    def _reap(self) -> None:
+        while self._statuses:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            # What a task module started when it was imported has no pipe.
+            pipe = self._statuses.pop(pid, None)
+            if pipe is not None:
+                _tell(pipe, os.waitstatus_to_exitcode(status))
+                os.close(pipe)
+
+    def _become_child(self, brief: Brief, theirs: list[int], status: int) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # A sibling that held one of these would hide the end of whoever is at the other end.
+            self._control.close()
+            for fd in (self._woken, self._waker, status, *self._statuses.values()):
+                os.close(fd)
+            connection, tickets, lifeline = theirs
+            child.main(socket.socket(fileno=connection), socket.socket(fileno=tickets), lifeline, brief)
+        except BaseException:  # noqa: BLE001 - told; nothing may return into the server's loop
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+
+def _preload(modules: list[str]) -> None:
+    for module in modules:
+        # What is wrong with it is for the children to say, who are asked.
+        with contextlib.suppress(BaseException):
+            import_module(module)
+    # A collection in a child would write to all that it shares with the others.
+    gc.collect()
+    gc.freeze()
+
+
+def _tell(pipe: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the service has let go of the child
+        os.write(pipe, NUMBER.pack(number))
