@@ -126,8 +126,8 @@ def p3(stage: Stage) -> list[Row]:
         "Ours: five requests of 1,000 tasks, from the first request to the last ended event, taking in included. "
         "Dramatiq: 5,000 messages are enqueued before its workers start, and the last 90 % of their executions count, "
         "so that neither enqueuing nor start-up does; it keeps no record, so each execution appends a byte to a file. "
-        "Between us and the goal: each of ours is journalled before it runs and after it ended, can be read all the "
-        "while, and is told in three events."
+        "Each of ours is journalled before it runs and after it ended, can be read all the while, and is told in "
+        "three events."
     )
     check = ratio(ours, theirs, "ours ÷ Dramatiq", 2.0, at_least=True)
     return [Row("P3", "the same in bulk, 1,000 a request", [ours, theirs, filling, cost], [check], how)]
@@ -152,8 +152,8 @@ def p4(stage: Stage) -> list[Row]:
     check = ratio(figures[0], figures[1], "ours ÷ Celery", 0.6)
     how = (
         "Ours includes two fsyncs: the start is on disk before the child has the task, the end before it is told. "
-        "Between us and the goal: these, and the hand-overs between event loop, journal's thread and child, on two "
-        "cores that broker and client want as well."
+        "Between us and the goal, as traced once: of 1.24 ms the broker and the client have 0.41, the writes of the "
+        "two commits 0.34, the ways to the journal's thread and back 0.22, the child 0.09, deciding and sending 0.18."
     )
     return [Row("P4", "one at a time, request to ended event", figures, [check], how)]
 

@@ -39,6 +39,23 @@ def test_an_abstract_socket_is_found_too() -> None:
         assert ear.recv(100) == b"STOPPING=1"
 
 
+@pytest.mark.parametrize("why", ["gone", "full"])
+def test_a_systemd_that_does_not_listen_is_no_reason_to_fail(
+    ear: socket.socket, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor to wait for it; the log says so once, and again when it has listened in between."""
+    notifier = Notifier(Supervisor(ear.getsockname()))
+    if why == "gone":
+        Path(ear.getsockname()).unlink()
+    for _ in range(3 if why == "gone" else 1_000):
+        notifier.tell("WATCHDOG=1")
+        if notifier._deaf:
+            break
+    notifier.tell("WATCHDOG=1")
+
+    assert capsys.readouterr().out.count("systemd.deaf") == 1
+
+
 async def test_without_systemd_nothing_is_told() -> None:
     """And nothing fails."""
     notifier = Notifier(Supervisor())
