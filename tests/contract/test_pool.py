@@ -118,6 +118,21 @@ async def test_runs_sent_ahead_begin_in_their_order(bench: Bench) -> None:
     await bench.whole()
 
 
+async def test_long_arguments_are_not_sent_ahead(bench: Bench, tmp_path: Path) -> None:
+    """Nor is anything behind them; they wait until a slot is idle."""
+    long = [bench.a_run("length", "x" * 20_000) for _ in range(3)]
+    assert bench.pool.assign([*long[:2], bench.a_run("nothing")], ahead=9) == 2
+    for run in long[:2]:
+        await bench.outcome(run.task_id)
+    await bench.whole()
+
+    waits = [bench.a_run("wait", str(tmp_path / str(number))) for number in (1, 2)]
+    assert bench.pool.assign([*waits, long[2]], ahead=9) == 2
+    for run in waits:
+        bench.pool.stop(run.task_id)
+    await bench.whole()
+
+
 async def test_what_has_not_begun_can_be_taken_back(bench: Bench, tmp_path: Path) -> None:
     """No child runs it, nothing more is told of it, and the slot takes others."""
     waits = [bench.a_run("wait", str(tmp_path / str(number))) for number in (1, 2)]

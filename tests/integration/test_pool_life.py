@@ -182,6 +182,20 @@ def test_nothing_outlives_a_killed_service(functions: list[str], tmp_path: Path)
     service.communicate()
 
 
+async def test_a_fork_server_that_hangs_in_an_import_does_not_outlive_its_service(tmp_path: Path) -> None:
+    """It could not see that nobody is there any more."""
+    _write_endless_module(tmp_path)
+    command = [sys.executable, "-m", "support.pool_service", str(tmp_path), "endless_for_pool"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_PATHS, str(tmp_path)])}
+    service = await asyncio.create_subprocess_exec(*command, env=environment)
+    await until((tmp_path / "imported").exists)
+    below = list(descendants(service.pid))
+    service.kill()
+    await service.wait()
+    assert below
+    assert await_death(below, within_s=1) == []
+
+
 def test_children_do_not_import_the_main_module(tmp_path: Path) -> None:
     """What the service's own main module imports is not carried by each child."""
     service, said = _service(tmp_path, [])
@@ -200,7 +214,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None
 
 def _service(folder: Path, functions: list[str]) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     service = subprocess.Popen(
-        [sys.executable, "-m", "support.pool_service", str(folder), *functions],
+        [sys.executable, "-m", "support.pool_service", str(folder), MODULE, *functions],
         env={**os.environ, "PYTHONPATH": _PATHS},
         stdout=subprocess.PIPE,
     )
@@ -209,7 +223,8 @@ def _service(folder: Path, functions: list[str]) -> tuple[subprocess.Popen[bytes
 
 
 def _write_endless_module(folder: Path) -> None:
-    (folder / "endless_for_pool.py").write_text("import time; time.sleep(600)", encoding="utf-8")
+    text = f"import time, pathlib; pathlib.Path({str(folder)!r}, 'imported').touch(); time.sleep(600)"
+    (folder / "endless_for_pool.py").write_text(text, encoding="utf-8")
 
 
 def _pool_processes() -> list[str]:

@@ -1,4 +1,4 @@
-"""A service with nothing but a pool, to be killed: `python -m support.pool_service FOLDER FUNCTION...`.
+"""A service with nothing but a pool, to be killed: `python -m support.pool_service FOLDER MODULE FUNCTION...`.
 
 Imports a library that children must not have; prints the process ids below it once all functions run.
 """
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import aiohttp
 
-from support.pool import MODULE, a_pool, descendants, written
+from support.pool import a_pool, descendants, written
 
 
-async def main(folder: Path, functions: list[str]) -> None:
+async def main(folder: Path, module: str, functions: list[str]) -> None:
     """Run the functions, each with a file to write into, and wait to be killed."""
     assert aiohttp.__name__ in sys.modules
-    async with a_pool(size=len(functions) + 1, modules=(MODULE,)) as bench:
+    async with a_pool(size=len(functions) + 1, modules=(module,)) as bench:
         for number, function in enumerate(functions):
             await bench.begin(function, str(folder / str(number)))
             await written(folder / str(number))
@@ -29,4 +29,4 @@ async def main(folder: Path, functions: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:]))

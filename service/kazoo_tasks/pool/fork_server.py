@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 
 from kazoo_tasks.pool import child
 from kazoo_tasks.pool.child import Brief
+from kazoo_tasks.pool.settle import die_with_service
 
 #: What a status pipe carries: the child's process id, and once it is dead its exit code, negative for a signal.
 NUMBER: Final = struct.Struct(">q")
@@ -28,21 +29,30 @@ MAX_MESSAGE: Final = 64 * 1024
 DESCRIPTORS: Final = 4
 
 
-def main(fd: int) -> None:
-    """Import what the first message names, then fork a child for each that follows, until the service hangs up."""
+def main(control: int, lifeline: int) -> NoReturn:
+    """Import what the first message names, then fork a child for each that follows, until the service hangs up.
+
+    Args:
+        control: A connected SOCK_SEQPACKET socket.
+        lifeline: The end of a pipe, to die when nobody holds the other one, even if an import never ends.
+    """
+    die_with_service(lifeline, os.getpid())
     # The service's terminal is not ours to obey: the service ends us when it has ended the children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with socket.socket(fileno=fd) as control:
-        _preload(json.loads(control.recv(MAX_MESSAGE)))
-        ForkServer(control).run()
+    briefs = socket.socket(fileno=control)
+    _preload(json.loads(briefs.recv(MAX_MESSAGE)))
+    ForkServer(briefs, lifeline).run()
+    # No thread that a task module left behind can hold the exit.
+    os._exit(0)
 
 
 class ForkServer:
     """Forks, and reaps what it has forked."""
 
-    def __init__(self, control: socket.socket) -> None:
-        """Take the connected SOCK_SEQPACKET socket over which briefs come."""
+    def __init__(self, control: socket.socket, lifeline: int) -> None:
+        """Take the socket over which briefs come, and what children must not keep."""
         self._control = control
+        self._lifeline = lifeline
         self._statuses: dict[int, int] = {}
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
@@ -100,7 +110,7 @@ class ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # A sibling that held one of these would hide the end of whoever is at the other end.
             self._control.close()
-            for fd in (self._woken, self._waker, status, *self._statuses.values()):
+            for fd in (self._lifeline, self._woken, self._waker, status, *self._statuses.values()):
                 os.close(fd)
             connection, tickets, lifeline = theirs
             child.main(socket.socket(fileno=connection), socket.socket(fileno=tickets), lifeline, brief)

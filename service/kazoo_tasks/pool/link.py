@@ -60,6 +60,11 @@ class Link:
         loop.add_reader(self._fd, self._read)
 
     @property
+    def is_full(self) -> bool:
+        """Whether some of what was sent did not fit into the socket's buffer yet."""
+        return bool(self._unsent)
+
+    @property
     def between_frames(self) -> bool:
         """Whether everything that came was whole."""
         return not self._decoder.pending

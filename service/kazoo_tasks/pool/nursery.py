@@ -71,19 +71,22 @@ class _Server:
     """A running fork server."""
 
     def __init__(self, modules: tuple[str, ...]) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        their_lifeline, self._lifeline = os.pipe()
+        theirs = [their_control.fileno(), their_lifeline]
         try:
             # It finds what we find, and so do the children.
             find = f"import sys; sys.path[:] = {sys.path!r}"
-            run = f"from {fork_server.__name__} import main; main({theirs.fileno()})"
+            run = f"from {fork_server.__name__} import main; main(*{theirs})"
             self._process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
-                [sys.executable, "-c", f"{find}; {run}"], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                [sys.executable, "-c", f"{find}; {run}"], stdin=subprocess.DEVNULL, pass_fds=theirs
             )
         except BaseException:
-            self._control.close()
+            self.close()
             raise
         finally:
-            theirs.close()
+            their_control.close()
+            os.close(their_lifeline)
         self._control.send(json.dumps(modules).encode())
 
     @property
@@ -104,6 +107,7 @@ class _Server:
 
     def close(self) -> None:
         self._control.close()
+        os.close(self._lifeline)
 
 
 class Nursery:

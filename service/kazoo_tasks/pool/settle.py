@@ -22,20 +22,21 @@ _OOM_SCORE_ADJ = b"500"
 def settle(slot: int, lifeline: int) -> None:
     """Do all of it, in the order in which it matters."""
     os.setsid()
-    _die_with_service(lifeline)
+    # The whole group: what the task itself has started goes as well.
+    die_with_service(lifeline, -os.getpgrp())
     _reset_signals()
     _limit()
     _redirect()
     setproctitle.setproctitle(f"kazoo-tasks child {slot}")
 
 
-def _die_with_service(lifeline: int) -> None:
-    """Have the kernel kill this process group when the service is gone, whatever the group is doing then.
+def die_with_service(lifeline: int, whom: int) -> None:
+    """Have the kernel kill a process, or a group by its negative number, when the service is gone, whatever they do.
 
-    PR_SET_PDEATHSIG would watch the fork server instead, and a thread could not run while C code holds the GIL.
+    PR_SET_PDEATHSIG would watch a child's fork server instead, and the thread that forked that; and a thread of ours
+    could not run while C code holds the GIL.
     """
-    # A negative owner is a process group: what the task itself has started goes as well.
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, whom)
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     # The service may have gone before the signal was armed, and then no edge comes any more.

@@ -156,7 +156,9 @@ class Slot:
         if self.state is State.IDLE:
             return 1 + ahead
         fresh = self.state is State.BUSY and self._loop.time() - self._began_at < _FRESH_S
-        if not ahead or not fresh or self._orphaned or self._line is None:
+        if not ahead or not fresh or self._orphaned:
+            return 0
+        if self._line is None or self._link is None or self._link.is_full:
             return 0
         return max(0, 1 + ahead - len(self._line))
 

@@ -26,6 +26,8 @@ _log = structlog.get_logger(__name__)
 #: SIGKILL cannot be refused, but a process in a hung system call does not get it; the close is not to wait for that.
 _BURIAL_S = 5.0
 _HANG_UP_AGAIN_S = 0.1
+#: Longer arguments go to an idle child only, and nothing is sent behind them: they would lie twice in our memory.
+_MAX_AHEAD_BYTES = 16 * 1024
 #: How often the next child gets a run because the one before died when it was to begin it.
 _MAX_RETURNS = 3
 
@@ -144,6 +146,10 @@ class ProcessPool:
             if slot is None or not room[slot]:
                 break
             room[slot] -= 1
+            if len(assignment.arguments) > _MAX_AHEAD_BYTES:
+                if slot not in self._idle or slot in portions:
+                    break
+                room[slot] = 0
             taken += 1
             self._given[assignment.task_id] = slot
             portions.setdefault(slot, []).append(assignment)
