@@ -5,6 +5,7 @@ Touches an interpreter for each program, which imports it as the console script 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -21,7 +22,10 @@ UNWANTED = {
 def imported(*modules: str) -> set[str]:
     """Everything that an interpreter has imported after these."""
     script = f"import sys, {', '.join(modules)}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    # Coverage would come along, and carry what it works with.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return set(done.stdout.split())
 
 
