@@ -303,7 +303,9 @@ def surroundings() -> dict[str, object]:
         "sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
         "sigterm": signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
         "fds": sorted(
-            path.readlink().name.split(":")[0] for path in Path("/proc/self/fd").iterdir() if path.exists()
+            path.readlink().name.split(":")[0]
+            for path in Path("/proc/self/fd").iterdir()
+            if path.exists() and int(path.name) > sys.stderr.fileno()
         ),
         "stdin": str(Path("/proc/self/fd/0").readlink()),
     }

@@ -110,11 +110,9 @@ class Runner:
     def returned(self, assignments: Sequence[Assignment]) -> None:
         """See `ports.PoolWatcher`."""
         self.schedule.returned(assignments)
-        if self.schedule.held:
-            self._errands.send(self._take_back(self.schedule.hold()), "take back")
-        else:
-            self._watch_claims()
-            self._come_round()
+        # While nothing more is run, as in a drain, they wait too long and are given back.
+        self._watch_claims()
+        self._come_round()
 
     def progressed(self, task_id: str, progress: bytes) -> None:
         """See `ports.PoolWatcher`."""

@@ -32,7 +32,7 @@ class Schedule:
         self._unbegun: dict[str, float] = {}
         self._unplaced: deque[Assignment] = deque()
         self._reserved = 0
-        self.held = False
+        self._held = False
 
     def __len__(self) -> int:
         """How many tasks wait for a slot."""
@@ -45,7 +45,7 @@ class Schedule:
 
     def hold(self) -> list[Assignment]:
         """Run nothing more; what was assigned and no child has begun."""
-        self.held = True
+        self._held = True
         return self._take_back(list(self._unbegun))
 
     def overdue(self) -> list[Assignment]:
@@ -109,7 +109,7 @@ class Schedule:
 
     def place_waiting(self) -> None:
         """Give the pool what is assigned and found no room yet."""
-        if self._unplaced and not self.held:
+        if self._unplaced and not self._held:
             for _ in range(self._pool.assign(self._unplaced, self._pace.ahead)):
                 self._unplaced.popleft()
 
@@ -153,6 +153,6 @@ class Schedule:
         return [taken[task_id] for task_id in task_ids if task_id in taken]
 
     def _free(self) -> int:
-        if self.held:
+        if self._held:
             return 0
         return self._pool.room(self._pace.ahead) - self._reserved - len(self._unplaced)

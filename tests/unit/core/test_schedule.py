@@ -110,8 +110,11 @@ def test_what_the_pool_gives_back_comes_before_all_others(schedule: Schedule, po
     schedule.keep([an_assignment("c")])
     pool.running.clear()
     schedule.returned(runs)
+    pool.size = 1
+    schedule.place_waiting()
 
-    assert [claim.task_id for claim in schedule.hold()] == ["a", "b", "c"]
+    assert list(pool.running) == ["a"]
+    assert [claim.task_id for claim in schedule.hold()] == ["b", "c"]
 
 
 def test_long_runs_are_not_claimed_ahead(pool: HandPool) -> None:
