@@ -19,8 +19,8 @@ from typing_extensions import override
 from support.fault_desk import Command, Owner
 from support.fault_scale import SCALE
 
-IDEMPOTENT = "timer.sleep"
-FUNCTIONS = (IDEMPOTENT, "erlang.get_cookie")
+IDEMPOTENT = "erlang.get_cookie"
+FUNCTIONS = (IDEMPOTENT, "timer.sleep")
 #: What a verb makes of a task, if it is granted.
 AFTER = {"start": "active", "stop": "stopped", "end": "success"}
 COUNT = 6

@@ -60,7 +60,8 @@ LONG = Scale(
     child_tasks=400,
     examples=100,
     steps=30,
-    disk_s=10,
+    # The load would fill the disk by itself in some twenty seconds.
+    disk_s=4,
 )
 
 
