@@ -231,7 +231,7 @@ async def _stopped(bench: Bench, function: str, folder: Path) -> str:
 
 
 def _fork_server() -> int:
-    (pid,) = [pid for pid, command in descendants(os.getpid()).items() if "fork_server" in command]
+    (pid,) = [pid for pid, command in descendants(os.getpid()).items() if "fork server" in command]
     return pid
 
 

@@ -18,6 +18,8 @@ import traceback
 from importlib import import_module
 from typing import Final, NoReturn
 
+import setproctitle
+
 from kazoo_tasks.pool import child
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.settle import die_with_service
@@ -37,6 +39,7 @@ def main(control: int, lifeline: int) -> NoReturn:
         lifeline: The end of a pipe, to die when nobody holds the other one, even if an import never ends.
     """
     die_with_service(lifeline, os.getpid())
+    setproctitle.setproctitle("kazoo-tasks fork server")
     # The service's terminal is not ours to obey: the service ends us when it has ended the children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     briefs = socket.socket(fileno=control)
