@@ -23,11 +23,11 @@ from kazoo_tasks.store.directory import DataDirectory, Lock, create_private
 from kazoo_tasks.store.shelf import PARTIAL, Shelf
 from kazoo_tasks.store.statement import SCHEMA, SQL
 
-#: Pages of a snapshot that are copied at once: half a megabyte holds up a commit for no longer than another commit.
-_PAGES_AT_ONCE: Final = 128
+#: Pages of a snapshot that are copied at once: a quarter of a megabyte holds up a commit for less than another commit.
+_PAGES_AT_ONCE: Final = 64
 #: The time for commits between two steps. It keeps a snapshot at 100 MB/s, so that the disk has time for them too, and
 #: that is more than they can add to the file, so that a snapshot ends however much is written meanwhile.
-_STEP_S: Final = 0.005
+_STEP_S: Final = 0.0025
 _FORGET_AT_ONCE: Final = 1000
 _PROGRESS_EVERY: Final = 100_000
 
