@@ -14,7 +14,7 @@ from kazoo_tasks.model.outcome import NOBODY, Failed, Failure
 from kazoo_tasks.model.task import Status, Task
 
 _STOPPED = "stopped on request, before the service was started again"
-_INTERRUPTED = "the service ended while the task was running; it may have run in part or whole"
+_INTERRUPTED = "the service ended while the task was running; it may have run in part, in whole or not at all"
 
 
 def settle(tasks: Iterable[Task], catalogue: Catalogue, now: int) -> Iterator[Change]:
