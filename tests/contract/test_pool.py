@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kazoo_tasks.model.outcome import Failure, Succeeded
-from support.pool import Bench, a_pool, failed, written
+from support.pool import Bench, a_pool, failed, until, written
 
 
 @pytest.fixture
@@ -128,6 +128,17 @@ async def test_long_arguments_are_not_sent_ahead(bench: Bench, tmp_path: Path) -
 
     waits = [bench.a_run("wait", str(tmp_path / str(number))) for number in (1, 2)]
     assert bench.pool.assign([*waits, long[2]], ahead=9) == 2
+    for run in waits:
+        bench.pool.stop(run.task_id)
+    await bench.whole()
+
+
+async def test_nothing_is_sent_behind_a_run_that_goes_on(bench: Bench, tmp_path: Path) -> None:
+    """It is likely to be a long one, and another slot may be free sooner."""
+    waits = [bench.a_run("wait", str(tmp_path / str(number))) for number in (1, 2)]
+    assert bench.pool.assign(waits, ahead=9) == 2
+    await until(lambda: bench.pool.room(9) == 0)
+    assert bench.pool.assign([bench.a_run("nothing")], ahead=9) == 0
     for run in waits:
         bench.pool.stop(run.task_id)
     await bench.whole()
