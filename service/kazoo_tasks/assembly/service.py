@@ -6,7 +6,6 @@ Touches everything; run by the CLI.
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import os
 from collections import Counter
@@ -19,6 +18,7 @@ import structlog
 
 from kazoo_tasks.assembly.catalogue import build_catalogue, module_paths
 from kazoo_tasks.assembly.clock import SystemClock
+from kazoo_tasks.assembly.collector import Collector
 from kazoo_tasks.assembly.door import sender_of
 from kazoo_tasks.assembly.health import Check, bus_check
 from kazoo_tasks.assembly.journal import build_journal
@@ -40,7 +40,6 @@ from kazoo_tasks.wire.header import Sender
 from kazoo_tasks.wire.reply import Postman
 
 _MIB: Final = 2**20
-_NEVER: Final = 1_000_000
 #: How long requests under way, and outcomes of ended tasks, may take to be written when the service stops.
 _SETTLE_S: Final = 10.0
 _EXPIRY_INTERVAL_S: Final = 30
@@ -79,6 +78,8 @@ class Service:
         self._listener = Listener(self._bus, desk, postman, self._errands, self._journal.snapshot)
         self._heartbeat = Heartbeat(self._bus, postman, clock.now(), settings.zone, settings.heartbeat_s)
         self._watchdog = Watchdog(self._bus, postman, lambda: self._listener.arrived, Watch())
+        self._collector = Collector()
+        self._bus.on_disconnect(self._collector.lost)
         self._draining = False
         #: Done, with the reason, when the process must end.
         self.broken = self._ledger.broken
@@ -97,7 +98,7 @@ class Service:
 
     async def _start(self) -> None:
         self._ledger.load(await self._journal.load())
-        _spare_the_collector()
+        self._collector.spare()
         self._stack.push_async_callback(self._journal.close)
         await self._recover()
         await self._pool.start(self._runner)
@@ -173,7 +174,7 @@ class Service:
         for beat in itertools.count(1):
             await asyncio.sleep(1)
             if beat % _SPARING_INTERVAL_S == 0:
-                _spare_the_collector()
+                self._collector.spare()
             if beat % _EXPIRY_INTERVAL_S == 0:
                 self._ledger.expire()
             if self._ledger.refused:
@@ -222,17 +223,6 @@ async def opened_service(settings: Settings, bus: Bus, hurry: asyncio.Event) -> 
         yield service
     finally:
         await service.stop(hurry)
-
-
-def _spare_the_collector() -> None:
-    """Have it never look again at what there is now: a pass over a million tasks holds everything up for 0.3 s.
-
-    What is garbage by then goes first. Often, so that little is new; and the collector's own full passes, which would
-    come at the worst time, are left to this one.
-    """
-    gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
-    gc.collect()
-    gc.freeze()
 
 
 def _pool_settings(settings: Settings, modules: tuple[str, ...]) -> PoolSettings:
