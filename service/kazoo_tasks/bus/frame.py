@@ -6,6 +6,7 @@ Pure; used by Link and Consumer. Everything rarer is left to pamqp, and a test h
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 _END: Final = b"\xce"
@@ -17,33 +18,42 @@ OVERHEAD: Final = _FRAME.size + len(_END)
 _SETTLE: Final = struct.Struct(">HHQB")
 #: Class, method and a reserved number, before exchange and routing key.
 _PUBLISH: Final = struct.pack(">HHH", 60, 40, 0)
-#: Class, weight, size of the body, and which properties follow: content type and delivery mode.
-_CONTENT: Final = struct.Struct(">HHQH")
-_HAS_TYPE_AND_MODE: Final = 0x9000
-_TRANSIENT: Final = 1
+#: Neither mandatory nor immediate.
+_NO_BITS: Final = b"\0"
+#: Class and weight before the size of the body; behind it which properties follow, content type and delivery mode.
+_CONTENT: Final = struct.pack(">HH", 60, 0)
+_BODY_SIZE: Final = struct.Struct(">Q")
+_HAS_TYPE_AND_MODE: Final = struct.pack(">H", 0x9000)
 _JSON: Final = b"application/json"
-_PROPERTIES: Final = bytes([len(_JSON)]) + _JSON + bytes([_TRANSIENT])
-_CONTENT_SIZE: Final = _CONTENT.size + len(_PROPERTIES)
+_TRANSIENT: Final = 1
+_PROPERTIES: Final = _HAS_TYPE_AND_MODE + bytes([len(_JSON)]) + _JSON + bytes([_TRANSIENT])
 
 
 def publish(channel: int, address: tuple[str, str], body: bytes, frame_max: int) -> bytes:
     """`Basic.Publish` to an exchange and routing key, with the content: transient JSON without headers."""
-    exchange, key = address[0].encode(), address[1].encode()
-    method = b"%b%c%b%c%b\0" % (_PUBLISH, len(exchange), exchange, len(key), key)
+    exchange, key = address[0], address[1].encode()
+    size = len(body)
+    head = _before_key(channel, exchange, len(key)), key, _before_size(channel), _BODY_SIZE.pack(size)
+    if 0 < size <= frame_max - OVERHEAD:
+        return b"".join((*head, _PROPERTIES, _END, _FRAME.pack(_BODY, channel, size), body, _END))
     room = frame_max - OVERHEAD
-    pieces = [body] if 0 < len(body) <= room else [body[at : at + room] for at in range(0, len(body), room)]
-    frames = [
-        _FRAME.pack(_METHOD, channel, len(method)),
-        method,
-        _END,
-        _FRAME.pack(_HEADER, channel, _CONTENT_SIZE),
-        _CONTENT.pack(60, 0, len(body), _HAS_TYPE_AND_MODE),
-        _PROPERTIES,
-        _END,
-    ]
-    for piece in pieces:
-        frames += (_FRAME.pack(_BODY, channel, len(piece)), piece, _END)
-    return b"".join(frames)
+    pieces = [_frame(_BODY, channel, body[at : at + room]) for at in range(0, size, room)]
+    return b"".join((*head, _PROPERTIES, _END, *pieces))
+
+
+@lru_cache
+def _before_key(channel: int, exchange: str, key_size: int) -> bytes:
+    """The method's frame up to the routing key."""
+    name = exchange.encode()
+    fields = b"%b%c%b%c" % (_PUBLISH, len(name), name, key_size)
+    return _FRAME.pack(_METHOD, channel, len(fields) + key_size + len(_NO_BITS)) + fields
+
+
+@lru_cache
+def _before_size(channel: int) -> bytes:
+    """What follows the routing key, up to the size of the body in the content's header."""
+    size = len(_CONTENT) + _BODY_SIZE.size + len(_PROPERTIES)
+    return _NO_BITS + _END + _FRAME.pack(_HEADER, channel, size) + _CONTENT
 
 
 def ack(channel: int, delivery_tag: int) -> bytes:

@@ -123,7 +123,7 @@ class Slot:
         self._line: Line | None = None
         self._began_at = 0.0
         self._handling = Handling()
-        self._pid = 0
+        self._worker = NOBODY
         self._was_ready = self._orphaned = self._deliberate = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -143,7 +143,8 @@ class Slot:
         """Take in a new process and wait for it to say that it is ready."""
         cap = max(self._rules.max_result_bytes + 1024, _MIN_FRAME_CAP)
         self.state = State.STARTING
-        self._child, self._pid, self._handling = child, child.pid, Handling()
+        self._child, self._handling = child, Handling()
+        self._worker = f"0.{child.pid}.{self.number}"
         self._was_ready = self._orphaned = self._deliberate = False
         self._link = Link(self._loop, child.connection, self, cap)
         self._line = Line(child.tickets)
@@ -266,9 +267,9 @@ class Slot:
 
     def _heard_end(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.RESULT:
-            outcome: Outcome | None = verdict.of_result(self._worker(), payload, self._rules.max_result_bytes)
+            outcome: Outcome | None = verdict.of_result(self._worker, payload, self._rules.max_result_bytes)
         else:
-            outcome = verdict.of_failure(self._worker(), payload)
+            outcome = verdict.of_failure(self._worker, payload)
         if outcome is None:
             message = "expected a failure in words, got something else"
             raise BadFrame(message)
@@ -354,7 +355,7 @@ class Slot:
         self._release(child, link)
         died_idle = not line
         while line:
-            self._keeper.ended(line.pop().task_id, verdict.of_death(self._worker(), status, self._handling))
+            self._keeper.ended(line.pop().task_id, verdict.of_death(self._worker, status, self._handling))
         self._return(unbegun, first=died_idle)
         self.state = State.STARTING
         self._keeper.lost(self, Loss(self._last_words(status), self._was_ready, self._deliberate))
@@ -367,9 +368,6 @@ class Slot:
         # Whatever the child had started goes with it, however it ended itself.
         child.signal_group(signal.SIGKILL)
         child.let_go()
-
-    def _worker(self) -> str:
-        return f"0.{self._pid}.{self.number}"
 
     def _last_words(self, status: int | None) -> str:
         why = self._handling.distrust

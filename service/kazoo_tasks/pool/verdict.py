@@ -14,6 +14,7 @@ from kazoo_tasks.pool.channel import CONNECTION_LOST
 
 #: What a child may say of its own task; all else only the pool can know.
 _FROM_CHILD = frozenset({Failure.ERROR, Failure.EXIT})
+_NOTHING = Succeeded()
 _UNSEEN = "ended unseen: the fork server, which would have told how, was gone"
 
 
@@ -51,7 +52,7 @@ def of_death(worker: str, status: int | None, handling: Handling) -> Failed:
 def of_result(worker: str, result: bytes, max_result_bytes: int) -> Outcome:
     """Judge a result; a child that is not what it seems may send any bytes, and they end up in replies."""
     if not result:
-        return Succeeded(None)
+        return _NOTHING
     wanted = f"expected the result to be JSON of at most {max_result_bytes} bytes, got"
     if len(result) > max_result_bytes:
         return Failed(worker, Failure.ERROR, f"{wanted} {len(result)} bytes")

@@ -81,9 +81,11 @@ class Postman:
     def event(self, kind: Kind, task: Task, msg_id: str) -> tuple[str, bytes]:
         """The routing key and body of a task event; `kind` must be one of `EVENTS`."""
         name = EVENTS[kind]
-        body = {"Account-ID": task.account_id, "Task-ID": task.id, "Task": task_object(task)}
-        key = f"tasks.event.{task.account_id}.{task.id}.{name}"
-        return key, self._message(name, msg_id, body)
+        message = self._sender.headers(TASKS, name, msg_id)
+        message["Account-ID"] = task.account_id
+        message["Task-ID"] = task.id
+        message["Task"] = task_object(task)
+        return f"tasks.event.{task.account_id}.{task.id}.{name}", encode(message)
 
     def canary(self, msg_id: str) -> bytes:
         """A request of our own to ourselves, which asks for nothing."""
