@@ -78,7 +78,9 @@ class ForkServer:
 
     def _serve(self) -> bool:
         """Take one brief and fork for it; tell whether there was one."""
-        told, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, DESCRIPTORS)
+        # What a task starts by `exec` must not hold them.
+        flags = socket.MSG_CMSG_CLOEXEC
+        told, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, DESCRIPTORS, flags)
         if not told:
             return False
         *theirs, status = descriptors

@@ -77,7 +77,7 @@ class Link:
             self._unsent = memoryview(data)
             self._write()
             if self._unsent:
-                self._loop.add_writer(self._fd, self._write)
+                self._loop.add_writer(self._fd, self._write_on)
 
     def drain(self) -> None:
         """Read now what the child has said until now."""
@@ -101,6 +101,9 @@ class Link:
             # What came before may still be read, so the reader is the one to find out that the child is gone.
             sent = len(self._unsent)
         self._unsent = self._unsent[sent:]
+
+    def _write_on(self) -> None:
+        self._write()
         if not self._unsent:
             self._loop.remove_writer(self._fd)
 
