@@ -60,14 +60,10 @@ class Catalogue:
         """Every function as `module.function`."""
         return [f"{module}.{name}" for module, entries in self._modules.items() for name in entries]
 
-    def has(self, module: str, function: str) -> bool:
-        """Whether a task that is already stored could still be run."""
-        return function in self._modules.get(module, {})
-
-    def offer(self, module: str, function: str) -> Offer:
-        """What the function promises; nothing if it is gone."""
+    def offer(self, module: str, function: str) -> Offer | None:
+        """What the function of a stored task promises; `None` if it is gone."""
         entry = self._modules.get(module, {}).get(function)
-        return entry.offer if entry else Offer()
+        return entry.offer if entry else None
 
     def check(self, module: str, function: str, arguments: Sequence[object]) -> None:
         """Allow a task to be added.

@@ -161,7 +161,7 @@ class Desk:
 
     async def _end_unrun(self, origin: Origin, task: Task) -> bytes:
         now = self._ledger.now()
-        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, before it ran")
+        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, while it waited")
         over = task.fail(now, reason.text())
         reply = task_text(over)
         await self._ledger.commit([Change(Kind.ENDED, over)], [origin.answered(reply, now)])

@@ -18,7 +18,11 @@ _INTERRUPTED = "the service ended while the task was running; it may have run in
 
 
 def settle(tasks: Iterable[Task], catalogue: Catalogue, now: int) -> Iterator[Change]:
-    """The changes that leave no task of a former start running; tasks that only waited go on waiting."""
+    """The changes that leave no task of a former start running; tasks that only waited go on waiting.
+
+    Whether an interrupted task may run again is for its function to say. While that is gone it is not decided: the task
+    waits, to be parked, and the first start that has the function settles it.
+    """
     for task in tasks:
         change = _settled(task, catalogue, now)
         if change is not None:
@@ -29,10 +33,10 @@ def resume(tasks: Iterable[Task], catalogue: Catalogue, schedule: Schedule) -> N
     """Let waiting tasks wait again, in the order of their starts; park those whose function is gone."""
     waiting = (task for task in tasks if task.status is Status.WAITING)
     for task in sorted(waiting, key=lambda task: (task.started_at, task.seq)):
-        if catalogue.has(task.module, task.function):
-            schedule.enqueue(task.id)
-        else:
+        if catalogue.offer(task.module, task.function) is None:
             schedule.park(task.id, f"{task.module}.{task.function} is no longer offered")
+        else:
+            schedule.enqueue(task.id)
 
 
 def _settled(task: Task, catalogue: Catalogue, now: int) -> Change | None:
@@ -40,11 +44,15 @@ def _settled(task: Task, catalogue: Catalogue, now: int) -> Change | None:
         return None
     if task.stop_asked:
         return _ended(task, Failure.STOPPED, _STOPPED, now)
-    if task.status is Status.WAITING:
-        return None
-    if catalogue.offer(task.module, task.function).idempotent:
-        return Change(Kind.REQUEUED, task.requeue())
-    return _ended(task, Failure.INTERRUPTED, _INTERRUPTED, now)
+    # A task that waits has attempts if it was interrupted before, and not otherwise.
+    if task.attempt and not _may_wait(task, catalogue):
+        return _ended(task, Failure.INTERRUPTED, _INTERRUPTED, now)
+    return Change(Kind.REQUEUED, task.requeue()) if task.status is Status.RUNNING else None
+
+
+def _may_wait(task: Task, catalogue: Catalogue) -> bool:
+    offer = catalogue.offer(task.module, task.function)
+    return offer is None or offer.idempotent
 
 
 def _ended(task: Task, failure: Failure, reason: str, now: int) -> Change:

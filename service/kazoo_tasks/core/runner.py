@@ -216,7 +216,7 @@ class Runner:
         if not task.stop_asked:
             return Change(Kind.REQUEUED, task.take_back())
         # Asked to stop in the moment in which it was neither here nor there.
-        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, before it ran")
+        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, while it waited")
         return Change(Kind.ENDED, task.fail(self._ledger.now(), reason.text()))
 
     def _tell_ended(self, task_ids: Iterable[str]) -> None:

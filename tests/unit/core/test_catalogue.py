@@ -5,6 +5,7 @@ from types import ModuleType
 import pytest
 
 from kazoo_tasks import task
+from kazoo_tasks.authoring import Offer
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.modules import erlang, timer
@@ -90,11 +91,11 @@ def test_a_signature_that_cannot_be_called_names_its_function() -> None:
         Catalogue([a_module("acme.x", work=work)])
 
 
-def test_an_offer_is_read_and_a_missing_one_promises_nothing() -> None:
+def test_an_offer_is_read_and_may_be_gone() -> None:
     """A stored task may outlive its module."""
     catalogue = Catalogue([timer, erlang])
 
-    assert catalogue.offer("erlang", "get_cookie").idempotent
-    assert not catalogue.offer("timer", "sleep").idempotent
-    assert not catalogue.offer("gone", "sleep").idempotent
-    assert not catalogue.has("gone", "sleep")
+    assert catalogue.offer("erlang", "get_cookie") == Offer(idempotent=True)
+    assert catalogue.offer("timer", "sleep") == Offer()
+    assert catalogue.offer("timer", "gone") is None
+    assert catalogue.offer("gone", "sleep") is None

@@ -172,7 +172,7 @@ async def test_a_waiting_task_is_stopped_before_it_runs(office: Office) -> None:
     tasks = [await office.add(start=True) for _ in range(3)]
     stopped = await office.stop(tasks[2]["id"])
 
-    assert stopped["error"] == "(<0.0.0>) stopped: stopped on request, before it ran"
+    assert stopped["error"] == "(<0.0.0>) stopped: stopped on request, while it waited"
     assert not office.pool.stopped
 
 

@@ -46,6 +46,20 @@ def test_an_interrupted_idempotent_task_waits_again() -> None:
     assert (change.kind, change.task.status, change.task.attempt) == (Kind.REQUEUED, "waiting", 1)
 
 
+def test_an_interrupted_task_waits_for_its_function_to_come_back() -> None:
+    """Only that can say whether it may run again, so it is neither ended nor run until then."""
+    (change,) = settled(a_running_task(function="gone"))
+    still = settled(change.task)
+    (back,) = settled(change.task._replace(function="sleep"))
+    again = settled(change.task._replace(**IDEMPOTENT))
+
+    assert (change.kind, change.task.status) == (Kind.REQUEUED, "waiting")
+    assert still == []
+    assert back.kind is Kind.ENDED
+    assert (back.task.error or "").startswith("(<0.0.0>) interrupted:")
+    assert again == []
+
+
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_stop_is_remembered_over_a_restart(epoch: int) -> None:
     """Also of a task that could be run again."""

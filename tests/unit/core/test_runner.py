@@ -86,7 +86,7 @@ async def test_what_is_claimed_ahead_can_still_be_stopped(office: Office) -> Non
     ids = await five(office)
     stopped = await office.stop(ids[4])
 
-    assert stopped["error"].endswith("stopped on request, before it ran")
+    assert stopped["error"].endswith("stopped on request, while it waited")
     for task_id in ids[:4]:
         await turn(lambda task_id=task_id: task_id in office.pool.running)  # type: ignore[misc]  # bound now
         office.pool.end(task_id)
