@@ -44,6 +44,17 @@ def test_a_service_that_is_killed_keeps_its_word(told: Told) -> None:
     assert len(story.evidence.history) > 10 * SCALE.service_kills
 
 
+def test_a_deploy_costs_nothing(told: Told) -> None:
+    """Stopped by SIGTERM under load and started anew: nothing is interrupted or run twice, all is answered."""
+    story = told("service_deployed")
+    errors = [task["error"] for task in story.evidence.final if "error" in task]
+    assert story.violations == []
+    assert story.facts["exit_codes"] == [0]
+    assert not [error for error in errors if "interrupted" in error]
+    assert set(story.evidence.runs.values()) == {1}
+    assert max(story.back_s) < FAULT_RETURN_S
+
+
 def test_a_broker_that_is_killed_costs_nothing(told: Told) -> None:
     """The same; a request is answered within 5 s of the broker's return, every time."""
     story = told("broker_killed")

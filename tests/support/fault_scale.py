@@ -31,6 +31,7 @@ class Scale:
     limit_s: float = 180
     walkers: int = 4
     service_kills: int = 10
+    deploys: int = 4
     broker_kills: int = 1
     frozen_s: float = 8
     blocked_s: float = 10
@@ -50,6 +51,7 @@ LONG = Scale(
     limit_s=7200,
     walkers=8,
     service_kills=200,
+    deploys=50,
     broker_kills=20,
     frozen_s=30,
     blocked_s=60,

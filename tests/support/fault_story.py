@@ -112,6 +112,22 @@ async def kill_again_and_again(lab: Lab, stage: Stage, chance: Random, times: in
             await lab.start(wait=chance.randrange(_EARLY) > 0)
 
 
+async def service_deployed(stage: Stage) -> Story:
+    """The service is asked to end and started anew, again and again, as releases do it."""
+    returns, codes = [], []
+    async with a_lab(
+        stage.folder / "service_deployed", stage.url(), seed=stage.scale.seed, steady=True
+    ) as lab:
+        service = await lab.start()
+        async with under_load(lab, stage):
+            for _ in range(stage.scale.deploys):
+                await last(_AROUND_S / 2, "the service lives")
+                codes.append(await service.stop())
+                service = await lab.start(wait=False)
+                returns.append(await back_s(lab))
+        return Story(await lab.evidence(), returns, {"exit_codes": sorted(set(codes))})
+
+
 async def broker_killed(stage: Stage) -> Story:
     """The broker is killed and started again."""
     returns = []
@@ -304,6 +320,7 @@ STORIES: Final[dict[str, Callable[[Stage], Awaitable[Story]]]] = {
     each.__name__: each
     for each in (
         service_killed,
+        service_deployed,
         broker_killed,
         broker_frozen,
         hole_from_us,
