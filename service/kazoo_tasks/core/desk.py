@@ -19,7 +19,7 @@ from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import BadArguments, Refused
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
-from kazoo_tasks.model.outcome import NOBODY, Failed, Failure
+from kazoo_tasks.model.outcome import STOPPED_WAITING
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.wire.body import task_text, tasks_text
 from kazoo_tasks.wire.codec import encode
@@ -154,15 +154,14 @@ class Desk:
         async with self._turns.take(wanted):
             task = self.read(wanted, account_id).ask_stop()
             if self._runner.schedule.withdraw(wanted):
-                return await self._end_unrun(origin, task)
+                return await self._end_waiting(origin, task)
             asked = Change(Kind.STOP_ASKED, task)
             await self._ledger.commit([asked], [origin.answered(b"", self._ledger.now())])
         return await self._stopped(origin, task)
 
-    async def _end_unrun(self, origin: Origin, task: Task) -> bytes:
+    async def _end_waiting(self, origin: Origin, task: Task) -> bytes:
         now = self._ledger.now()
-        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, while it waited")
-        over = task.fail(now, reason.text())
+        over = task.fail(now, STOPPED_WAITING.text())
         reply = task_text(over)
         await self._ledger.commit([Change(Kind.ENDED, over)], [origin.answered(reply, now)])
         return reply

@@ -17,7 +17,7 @@ from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
-from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome, Succeeded
+from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.ports import Assignment, Pool
 
@@ -216,8 +216,7 @@ class Runner:
         if not task.stop_asked:
             return Change(Kind.REQUEUED, task.take_back())
         # Asked to stop in the moment in which it was neither here nor there.
-        reason = Failed(NOBODY, Failure.STOPPED, "stopped on request, while it waited")
-        return Change(Kind.ENDED, task.fail(self._ledger.now(), reason.text()))
+        return Change(Kind.ENDED, task.fail(self._ledger.now(), STOPPED_WAITING.text()))
 
     def _tell_ended(self, task_ids: Iterable[str]) -> None:
         for task_id in task_ids:

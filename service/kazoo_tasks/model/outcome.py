@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Failure(StrEnum):
@@ -58,4 +59,6 @@ class Failed:
 
 
 Outcome = Succeeded | Failed
-NOBODY = "0.0.0"
+NOBODY: Final = "0.0.0"
+#: The end of a task that was stopped before a child began it, for the first time or after an interruption.
+STOPPED_WAITING: Final = Failed(NOBODY, Failure.STOPPED, "stopped on request, while it waited")
