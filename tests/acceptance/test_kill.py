@@ -6,9 +6,10 @@ Touches a broker, processes and files: everything is killed once, and each test 
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class After:
     """What the next service made of them; only the pending one was started, and only once it had been looked at."""
 
     finished: list[bytes]
+    repeated: bytes
     pending: dict[str, Any]
     ended: dict[str, dict[str, Any]]
     ids: list[str]
@@ -50,6 +52,7 @@ class Story:
 
     Attributes:
         finished: The responses about the finished tasks before it.
+        added: The response to the request that added one of them, which is sent again after it.
         family: The service and the processes below it, by id, with their command lines.
         survivors: Those that did not end with it.
         runs: The processes in which the running task ever ran.
@@ -57,6 +60,7 @@ class Story:
 
     tasks: Tasks
     finished: list[bytes]
+    added: bytes
     exit_code: int
     family: dict[int, str]
     survivors: list[str]
@@ -74,19 +78,27 @@ def story(broker: SessionBroker, tmp_path_factory: pytest.TempPathFactory) -> It
 async def _kill_and_go_on(url: str, folder: Path) -> Story:
     given = environment(url, folder / "data")
     async with two_processes(given) as house:
-        tasks = await _fill(house.door, folder)
+        added = await _ask_once(house.door)
+        tasks = await _fill(house.door, folder, json.loads(added)["data"]["id"])
         finished = await _bodies(house.door, tasks.finished)
         with held(house.service.pid) as family:
             code = await house.service.kill()
             survivors = family.survivors(LIMIT_S)
         async with running("service", environment=given):
             after = await _look(house.door, tasks)
-    return Story(tasks, finished, code, family.pids, survivors, after, list(lines(folder / "hold")))
+    return Story(tasks, finished, added, code, family.pids, survivors, after, list(lines(folder / "hold")))
 
 
-async def _fill(door: Door, folder: Path) -> Tasks:
-    """Have tasks in every state; the pool has two slots."""
-    finished = (await door.launch("timer.sleep", 0), await door.launch("timer.sleep", "bla"))
+async def _ask_once(door: Door) -> bytes:
+    """The same request each time: what is replied to it."""
+    keyed = replace(door, headers={**door.headers, "Idempotency-Key": "once"})
+    task = {"module": "timer", "function": "sleep", "arguments": [0], "start": True}
+    return (await keyed.ask("PUT", data=task)).body
+
+
+async def _fill(door: Door, folder: Path, added: str) -> Tasks:
+    """Have tasks in every state, one of them added already; the pool has two slots."""
+    finished = (added, await door.launch("timer.sleep", "bla"))
     for task_id in finished:
         await door.ended(task_id)
     holding = await door.launch("acceptance_tasks.hold", str(folder / "hold"))
@@ -104,13 +116,14 @@ async def _bodies(door: Door, ids: Iterable[str]) -> list[bytes]:
 
 async def _look(door: Door, tasks: Tasks) -> After:
     finished = await _bodies(door, tasks.finished)
+    repeated = await _ask_once(door)
     names = ("running", "idempotent", "waiting")
     ended = {name: await door.ended(getattr(tasks, name)) for name in names}
     pending = await door.task(tasks.pending)
     await door.ask("PATCH", tasks.pending)
     ended["pending"] = await door.ended(tasks.pending)
     ids = [task["id"] for task in (await door.ask("GET")).data]
-    return After(finished, pending, ended, ids)
+    return After(finished, repeated, pending, ended, ids)
 
 
 def test_no_process_survives(story: Story) -> None:
@@ -124,6 +137,12 @@ def test_no_process_survives(story: Story) -> None:
 def test_finished_tasks_are_unchanged(story: Story) -> None:
     """The responses about a success and a failure are the same, byte for byte."""
     assert story.after.finished == story.finished
+
+
+def test_a_request_sent_again_gets_its_first_answer(story: Story) -> None:
+    """Byte for byte, with the task as it was then; `test_no_task_is_lost_or_made` has counted that it made no other."""
+    assert story.after.repeated == story.added
+    assert b'"status":"success"' in story.added
 
 
 def test_a_pending_task_is_there_and_can_be_started(story: Story) -> None:
