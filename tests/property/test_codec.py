@@ -1,7 +1,9 @@
 """Bytes from outside: whatever they are, they are read or refused, never more."""
 
+import json
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +35,17 @@ def test_what_is_written_is_read_again(value: object) -> None:
     """Nothing is lost, no number changes."""
     with suppress(Corrupt):  # deeper than the cap
         assert encode(decode(encode(value))) == encode(value)
+
+
+@given(st.lists(st.integers(-(2**70), 2**70) | st.text() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_integers_are_exact_or_refused(values: list[object]) -> None:
+    """Whatever stands beside them, and in whatever text."""
+    text = json.dumps(values).encode()
+    if all(not isinstance(value, int) or -(2**63) <= value < 2**64 for value in values):
+        assert decode(text) == values
+    else:
+        with pytest.raises(Corrupt, match="64 bits"):
+            decode(text)
 
 
 @given(st.sampled_from([*REQUESTS, "other"]) | JSON, st.dictionaries(KEYS, JSON))

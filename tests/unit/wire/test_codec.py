@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from kazoo_tasks.model.errors import Corrupt
-from kazoo_tasks.wire.codec import MAX_BODY_BYTES, MAX_DEPTH, decode, decode_object
+from kazoo_tasks.model.errors import Corrupt, TooLong
+from kazoo_tasks.wire.codec import MAX_BODY_BYTES, MAX_DEPTH, MAX_VALUES, decode, decode_object, normal_text
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,12 @@ from kazoo_tasks.wire.codec import MAX_BODY_BYTES, MAX_DEPTH, decode, decode_obj
         (gzip.compress(b"[]")[:-9], "gzip", "cut"),
         (gzip.compress(b" " * (MAX_BODY_BYTES + 1)), "gzip", "bytes"),
         (b"[]", "br", "br"),
+        (b"[1e400]", None, "JSON"),
+        (b'["x", -99999999999999999999 ]', None, "64 bits"),
+        (b"[" + b"[]," * MAX_VALUES + b"1]", None, "values"),
+        (b'["a"' + b',"\\\\"' * MAX_VALUES + b"]", None, "values"),
+        (b"[" + b'"",' * (3 * MAX_VALUES) + b"1]", None, "values"),
+        (gzip.compress(b" " * 7_000_000 + b"[]"), "gzip", "unpack to at most"),
     ],
 )
 def test_what_is_no_sound_json_is_corrupt(body: bytes, encoding: str | None, reason: str) -> None:
@@ -43,6 +49,10 @@ def test_what_is_no_sound_json_is_corrupt(body: bytes, encoding: str | None, rea
         (b'"99999999999999999999"', "99999999999999999999"),
         (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, None),
         (b"[" + b"[]," * 200 + b"{}]", None),
+        (b"[1" + b",1" * (MAX_VALUES - 1) + b"]", None),
+        (b'["' + b',\\"\\\\' * MAX_VALUES + b'"]', None),
+        (b"[0.18446744073709551616]", [0.18446744073709551616]),
+        (b"[1.8446744073709551616e+19]", [2.0**64]),
     ],
 )
 def test_what_is_just_within_the_bounds_is_read(body: bytes, value: object) -> None:
@@ -61,3 +71,10 @@ def test_a_message_is_an_object() -> None:
     """Nothing else has keys."""
     with pytest.raises(Corrupt, match="object, got list"):
         decode_object(b"[]")
+
+
+def test_what_is_written_may_be_longer_than_what_came() -> None:
+    """The bound is one for what is kept: a million times `1e15` is stored four times as long."""
+    assert normal_text(b'[ 1e15, "\\u00e4" ]', 100) == '[1000000000000000.0,"ä"]'.encode()
+    with pytest.raises(TooLong, match="at most 20 bytes, got 24"):
+        normal_text(b"[1e15,1,1]", 20)
