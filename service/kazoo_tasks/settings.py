@@ -94,6 +94,9 @@ class Settings(BaseModel):
         600, ge=1, description="How long a repeated request is recognised, in seconds."
     )
     dedupe_max_mb: int = Field(64, ge=1, description="Replies kept for that, in MiB; the oldest go first.")
+    max_arguments_bytes: int = Field(
+        1_048_576, ge=2, le=8_000_000, description="Longest arguments of a task, as JSON text."
+    )
     max_result_bytes: int = Field(
         65_536, ge=1, le=4_000_000, description="Longest result of a task, as JSON text."
     )

@@ -23,13 +23,13 @@ def module_paths(configured: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*configured, *published]))
 
 
-def build_catalogue(paths: Sequence[str]) -> Catalogue:
-    """Import the modules and read what they offer.
+def build_catalogue(paths: Sequence[str], max_arguments_bytes: int) -> Catalogue:
+    """Import the modules and read what they offer; a task's arguments are at most so long, as JSON text.
 
     Raises:
         CannotStart: One cannot be imported, or offers nothing that can be called.
     """
-    return Catalogue([_imported(path) for path in paths])
+    return Catalogue([_imported(path) for path in paths], max_arguments_bytes)
 
 
 def _imported(path: str) -> ModuleType:

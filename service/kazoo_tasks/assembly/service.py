@@ -66,7 +66,7 @@ class Service:
         clock = SystemClock()
         postman = Postman(sender)
         paths = module_paths(settings.modules)
-        self._catalogue = build_catalogue(paths)
+        self._catalogue = build_catalogue(paths, settings.max_arguments_bytes)
         self._errands = Errands(self._crashed)
         self._announcer = Announcer(self._bus, postman)
         memory = Memory(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)

@@ -9,11 +9,16 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer
 from kazoo_tasks.model.errors import BadArguments, CannotStart, NoFunction, NoModule
+from kazoo_tasks.wire.codec import encode
 from kazoo_tasks.wire.signature import Signature, read_signature
+from kazoo_tasks.wire.validation import problem
+
+#: They stay in memory for as long as the task does, and go over the wire with every word about it.
+MAX_ARGUMENTS_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,13 @@ class Entry:
 class Catalogue:
     """The closed set of what a request may name; a name from outside is only ever looked up here."""
 
-    def __init__(self, modules: Iterable[ModuleType]) -> None:
+    def __init__(self, modules: Iterable[ModuleType], max_arguments_bytes: int = MAX_ARGUMENTS_BYTES) -> None:
         """Read what the modules offer.
 
         Raises:
             CannotStart: A module offers nothing, two have one name, or a function cannot be called from outside.
         """
+        self._max_arguments_bytes = max_arguments_bytes
         self._modules: dict[str, dict[str, Entry]] = {}
         for module in modules:
             name = module.__name__.rpartition(".")[2]
@@ -65,13 +71,13 @@ class Catalogue:
         entry = self._modules.get(module, {}).get(function)
         return entry.offer if entry else None
 
-    def check(self, module: str, function: str, arguments: Sequence[object]) -> None:
-        """Allow a task to be added.
+    def check(self, module: str, function: str, arguments: Sequence[object]) -> bytes:
+        """Allow a task to be added; gives its arguments as they are kept, which is JSON text.
 
         Raises:
             NoModule: There is no such module.
             NoFunction: The module has no such function, or not one of this arity.
-            BadArguments: The function takes others; `detail` has all problems, by path.
+            BadArguments: The function takes others, or shorter ones; `detail` has the problems, by path.
         """
         entries = self._modules.get(module)
         if entries is None:
@@ -81,6 +87,16 @@ class Catalogue:
             raise NoFunction(f"no function {module}:{function}/{len(arguments)}")
         if problems := entry.signature.problems(arguments):
             raise BadArguments(detail=dict(problems))
+        return self._text(arguments)
+
+    def _text(self, arguments: Sequence[object]) -> bytes:
+        text, limit = encode(arguments), self._max_arguments_bytes
+        if len(text) > limit:
+            said = f"Arguments must not be more than {limit} bytes of JSON"
+            raise BadArguments(
+                detail=dict(problem("arguments", "maxBytes", said, target=limit, value=len(text)))
+            )
+        return text
 
     def help(self, module: str | None = None, function: str | None = None) -> dict[str, dict[str, Any]]:
         """The catalogue or a part of it, as `{module: {function: {…}}}`; empty if there is no such part."""

@@ -22,7 +22,6 @@ from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
 from kazoo_tasks.model.outcome import STOPPED_WAITING
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.wire.body import task_text, tasks_text
-from kazoo_tasks.wire.codec import encode
 
 #: Below the 2 s that a caller waits.
 _STOP_WAIT_S: Final = 1.0
@@ -129,9 +128,12 @@ class Desk:
         return await self._ledger.once(origin, partial(self._remove, origin, wanted, account_id))
 
     async def _add(self, origin: Origin, order: Order) -> bytes:
-        self._check(order)
+        arguments = [self._checked(order, index) for index in range(len(order.drafts))]
         submitted_at = self._ledger.submission_time()
-        added = [self._new(order.account_id, draft, submitted_at) for draft in order.drafts]
+        added = [
+            self._new(order.account_id, draft, text, submitted_at)
+            for draft, text in zip(order.drafts, arguments, strict=True)
+        ]
         launches = self._runner.prepare([task.start(submitted_at) for task in added] if order.start else [])
         changes = [Change(Kind.ADDED, task) for task in added]
         changes += [change for launch in launches for change in launch.changes]
@@ -191,23 +193,23 @@ class Desk:
             changes, [answer], lambda written: self._runner.launch(launches, written=written)
         )
 
-    def _check(self, order: Order) -> None:
-        for index, draft in enumerate(order.drafts):
-            try:
-                self._catalogue.check(draft.module, draft.function, draft.arguments)
-            except BadArguments as error:
-                raise _in_bulk(error, index) if order.bulk else error from error
-            except Refused as error:
-                raise type(error)(str(error), _which(index, draft)) from error
+    def _checked(self, order: Order, index: int) -> bytes:
+        draft = order.drafts[index]
+        try:
+            return self._catalogue.check(draft.module, draft.function, draft.arguments)
+        except BadArguments as error:
+            raise _in_bulk(error, index) if order.bulk else error from error
+        except Refused as error:
+            raise type(error)(str(error), _which(index, draft)) from error
 
-    def _new(self, account_id: str, draft: Draft, submitted_at: int) -> Task:
+    def _new(self, account_id: str, draft: Draft, arguments: bytes, submitted_at: int) -> Task:
         return Task(
             seq=self._ledger.take_seq(),
             id=task_id(self._random(TASK_ID_BYTES)),
             account_id=account_id,
             module=draft.module,
             function=draft.function,
-            arguments=encode(draft.arguments),
+            arguments=arguments,
             submitted_at=submitted_at,
         )
 

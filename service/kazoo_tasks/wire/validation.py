@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kazoo_tasks.model.errors import BadRequest
+from kazoo_tasks.wire.codec import encode
 
 Problems = dict[str, dict[str, dict[str, object]]]
 _Model = TypeVar("_Model", bound=BaseModel)
 
+#: So many problems are told; an answer must not be larger than what was asked.
+MAX_PROBLEMS: Final = 20
+#: With more than these pydantic takes longer to put them into words than anybody may wait.
+_MAX_COUNTED: Final = 200
+#: Of a list with more problems than that so many items are looked at again.
+_BEGINNING: Final = 50
+#: What is shown of a value, as JSON text, and of a key.
+ECHO_BYTES: Final = 200
+_MAX_KEY: Final = 64
+_ELLIPSIS: Final = "…"
 #: How pydantic lists the words of a `Literal`.
 _QUOTED = re.compile(r"'([^']*)'")
 _STRICT = "Strict checking of data is enabled; only include schema-defined properties"
@@ -39,21 +51,47 @@ def validated(model: type[_Model], value: object) -> _Model:
     """The model of a value.
 
     Raises:
-        BadRequest: With every problem at once.
+        BadRequest: With its problems at once, the first `MAX_PROBLEMS` of them.
     """
     try:
         return model.model_validate(value)
+    except ValidationError as error:
+        if error.error_count() > _MAX_COUNTED and isinstance(value, dict):
+            _validate_beginning(model, value)
+        raise BadRequest(problems(error)) from error
+
+
+def _validate_beginning(model: type[BaseModel], value: dict[str, Any]) -> None:
+    """Find the first problems of lists in which there are too many to be told."""
+    beginning = {key: part[:_BEGINNING] if isinstance(part, list) else part for key, part in value.items()}
+    try:
+        model.model_validate(beginning)
     except ValidationError as error:
         raise BadRequest(problems(error)) from error
 
 
 def problems(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> Problems:
-    """What pydantic found, as `{dotted path: {rule: {message, target?, value?}}}`."""
-    return merged((prefix + item["loc"], *_rule(item)) for item in error.errors(include_url=False))
+    """What pydantic found, as `{dotted path: {rule: {message, target?, value?}}}`: the first of it."""
+    if (count := error.error_count()) > _MAX_COUNTED:
+        return problem(
+            _dotted(prefix) or "data", "invalid", f"There are {count} problems, too many to be told"
+        )
+    found = islice(error.errors(include_url=False), MAX_PROBLEMS)
+    return merged((prefix + item["loc"], *_rule(item)) for item in found)
+
+
+def echo(value: object) -> object:
+    """A value as it is shown to the one who sent it: whole if it is short, else the beginning of its text."""
+    text = encode(value[: ECHO_BYTES + 1] if isinstance(value, str) else value)
+    if len(text) <= ECHO_BYTES:
+        return value
+    return text[:ECHO_BYTES].decode(errors="ignore") + _ELLIPSIS
 
 
 def problem(path: str, rule: str, message: str, **more: object) -> Problems:
     """One problem that pydantic cannot see."""
+    if "value" in more:
+        more["value"] = echo(more["value"])
     return {path: {rule: {"message": message, **more}}}
 
 
@@ -71,13 +109,18 @@ def merged(found: Iterable[tuple[tuple[str | int, ...], str, dict[str, object]]]
 
 
 def _dotted(loc: tuple[str | int, ...]) -> str:
-    return ".".join(str(part).replace(".", "%2E") for part in loc)
+    return ".".join(_short(str(part)).replace(".", "%2E") for part in loc)
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= _MAX_KEY else key[:_MAX_KEY] + _ELLIPSIS
 
 
 def _rule(item: ErrorDetails) -> tuple[str, dict[str, object]]:
-    kind, value = item["type"], item["input"]
+    kind = item["type"]
     if kind == "missing":
         return "required", {"message": "Field is required but missing", "value": str(item["loc"][-1])}
+    value = echo(item["input"])
     if kind == "extra_forbidden":
         return "additionalProperties", {"message": _STRICT, "value": value}
     if kind in _TYPES:
@@ -96,7 +139,7 @@ def _other(item: ErrorDetails, _: dict[str, Any]) -> tuple[str, dict[str, object
 
 def not_listed(path: str, words: Sequence[str], value: object) -> Problems:
     """The problem of a value that is none of the allowed words."""
-    return {path: {"enum": {**_enum(words), "value": value}}}
+    return {path: {"enum": {**_enum(words), "value": echo(value)}}}
 
 
 def _literal(_: ErrorDetails, context: dict[str, Any]) -> tuple[str, dict[str, object]]:

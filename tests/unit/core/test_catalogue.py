@@ -7,7 +7,7 @@ import pytest
 from kazoo_tasks import task
 from kazoo_tasks.authoring import Offer
 from kazoo_tasks.core.catalogue import Catalogue
-from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.model.errors import BadArguments, CannotStart
 from kazoo_tasks.modules import erlang, timer
 
 
@@ -99,3 +99,15 @@ def test_an_offer_is_read_and_may_be_gone() -> None:
     assert catalogue.offer("timer", "sleep") == Offer()
     assert catalogue.offer("timer", "gone") is None
     assert catalogue.offer("gone", "sleep") is None
+
+
+def test_arguments_have_a_bound_of_their_own() -> None:
+    """As the text that is kept: what is short on the wire may be long in memory."""
+    catalogue = Catalogue([timer], max_arguments_bytes=19)
+
+    assert catalogue.check("timer", "sleep", [1e14]) == b"[100000000000000.0]"
+    with pytest.raises(BadArguments) as refused:
+        catalogue.check("timer", "sleep", [1e15])
+
+    said = {"message": "Arguments must not be more than 19 bytes of JSON", "target": 19, "value": 20}
+    assert refused.value.detail == {"arguments": {"maxBytes": said}}

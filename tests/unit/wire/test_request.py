@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from kazoo_tasks.model.errors import BadRequest
+from kazoo_tasks.wire.body import RestTask
 from kazoo_tasks.wire.request import AddRequest, parse_request
+from kazoo_tasks.wire.validation import MAX_PROBLEMS, validated
 from support.build import ACCOUNT, a_message
 
 ADD = a_message("add_req", Account_ID=ACCOUNT, Module="timer", Function="sleep", Arguments=[1])
@@ -102,3 +104,39 @@ def test_a_single_task_is_a_bulk_of_one_inside() -> None:
 def test_a_server_id_that_can_be_no_routing_key_is_a_problem(address: str) -> None:
     """It would cost the channel."""
     assert "Server-ID" in problems_of({**ADD, "Server-ID": address})
+
+
+def test_what_is_echoed_is_short() -> None:
+    """An answer is not larger than the question, whatever was asked."""
+    found = problems_of(
+        {**ADD, "Arguments": "x" * 100_000, "Module": {"y": ["z"] * 1_000}, "Function": "ä" * 300}
+    )
+
+    shown = [rule["value"] for rules in found.values() for rule in rules.values()]
+    assert len(shown) == 3
+    assert all(isinstance(value, str) and value.endswith("…") for value in shown)
+    assert all(len(value.encode()) <= 203 for value in shown)
+
+
+def test_so_many_problems_are_told_and_no_more() -> None:
+    """Of ten thousand wrong tasks the first few tell what is wrong."""
+    found = problems_of(a_message("add_req", Account_ID=ACCOUNT, Tasks=[{}] * 10_000))
+
+    assert len(found) == MAX_PROBLEMS
+    assert found["Tasks.0.Module"]["required"]["message"] == "Field is required but missing"
+
+
+def test_problems_that_are_late_in_a_long_list_are_counted() -> None:
+    """They cannot be told one by one in time."""
+    good = {"Module": "timer", "Function": "sleep", "Arguments": [1]}
+    found = problems_of(a_message("add_req", Account_ID=ACCOUNT, Tasks=[good] * 100 + [{}] * 1_000))
+
+    assert found == {"data": {"invalid": {"message": "There are 3000 problems, too many to be told"}}}
+
+
+def test_a_key_that_is_named_is_short() -> None:
+    """Nobody has a key of a megabyte for a reason."""
+    with pytest.raises(BadRequest) as caught:
+        validated(RestTask, {"k" * 1_000_000: 1, "module": "m", "function": "f", "arguments": []})
+
+    assert [len(path) for path in caught.value.problems] == [65]
