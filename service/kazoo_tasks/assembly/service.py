@@ -22,6 +22,7 @@ from kazoo_tasks.assembly.collector import Collector
 from kazoo_tasks.assembly.door import sender_of
 from kazoo_tasks.assembly.health import Check, bus_check
 from kazoo_tasks.assembly.journal import build_journal
+from kazoo_tasks.assembly.loop import Loop
 from kazoo_tasks.core.desk import Desk
 from kazoo_tasks.core.errand import Errands
 from kazoo_tasks.core.ledger import Ledger, Memory
@@ -80,6 +81,13 @@ class Service:
         self._watchdog = Watchdog(self._bus, postman, lambda: self._listener.arrived, Watch())
         self._collector = Collector()
         self._bus.on_disconnect(self._collector.lost)
+        self._loops = (
+            Loop("announcer", self._announcer.run),
+            Loop("heartbeat", self._heartbeat.run),
+            Loop("watchdog", self._watchdog.run),
+            Loop("upkeep", self._upkeep),
+            Loop("snapshots", self._snapshots),
+        )
         self._draining = False
         #: Done, with the reason, when the process must end.
         self.broken = self._ledger.broken
@@ -105,14 +113,8 @@ class Service:
         self._stack.push_async_callback(self._pool.close)
         self._runner.idle()
         await self._bus.consume_requests(self._listener.handle)
-        for work in (
-            self._announcer.run(),
-            self._heartbeat.run(),
-            self._watchdog.run(),
-            self._upkeep(),
-            self._snapshots(),
-        ):
-            self._go_on(work)
+        for loop in self._loops:
+            self._go_on(loop)
         _log.info(
             "service.ready",
             tasks=len(self._ledger.registry),
@@ -129,6 +131,7 @@ class Service:
             "store": self._check_store,
             "pool": self._check_pool,
             "service": self._check_service,
+            "loops": self._check_loops,
         }
 
     async def _check_requests(self) -> str | None:
@@ -140,6 +143,9 @@ class Service:
     async def _check_pool(self) -> str | None:
         resting = self._pool.resting_slots
         return f"{resting} of {self._pool.size} slots rest: their children keep dying" if resting else None
+
+    async def _check_loops(self) -> str | None:
+        return "; ".join(reason for loop in self._loops if (reason := loop.unwell())) or None
 
     async def _check_service(self) -> str | None:
         return "draining" if self._draining else None
@@ -193,8 +199,8 @@ class Service:
         except StoreUnavailable as error:
             _log.error("service.snapshot_failed", reason=str(error))
 
-    def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _go_on(self, loop: Loop) -> None:
+        task = asyncio.create_task(loop.run(), name=loop.name)
         task.add_done_callback(self._ended)
         self._stack.push_async_callback(_cancel, task)
 

@@ -154,6 +154,7 @@ class Ledger:
             self._answers.keep(answer)
         for change in changes:
             self.registry.apply(change)
+        for change in changes:
             self._announce(change)
 
     def _failed(self, error: BaseException) -> None:

@@ -235,12 +235,8 @@ class Runner:
     async def _write(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
         reported = {task.id: task for task in self._reported(reports)}
         now = self._ledger.now()
-        ended = [
-            _ended(reported.get(task_id) or self._ledger.registry.get(task_id), outcome, now)
-            for task_id, outcome in over.items()
-        ]
         changes = [Change(Kind.PROGRESSED, task) for task in reported.values()]
-        changes += [Change(Kind.ENDED, task) for task in ended]
+        changes += [Change(Kind.ENDED, task) for task in self._ended(reported, over, now)]
         try:
             await self._ledger.commit(changes)
         except StoreUnavailable:
@@ -248,13 +244,19 @@ class Runner:
                 await asyncio.sleep(_RETRY_S)
                 await self._write(reports, over)
 
+    def _ended(self, reported: Mapping[str, Task], over: Mapping[str, Outcome], now: int) -> Iterator[Task]:
+        for task_id, outcome in over.items():
+            # A word about what is over or gone must not cost those that it came with.
+            with suppress(Refused):
+                yield _end(reported.get(task_id) or self._ledger.registry.get(task_id), outcome, now)
+
     def _reported(self, reports: Mapping[str, bytes]) -> Iterator[Task]:
         for task_id, progress in reports.items():
             with suppress(Refused):
                 yield self._ledger.registry.get(task_id).report(progress)
 
 
-def _ended(task: Task, outcome: Outcome, now: int) -> Task:
+def _end(task: Task, outcome: Outcome, now: int) -> Task:
     if isinstance(outcome, Succeeded):
         return task.succeed(now, outcome.result)
     return task.fail(now, outcome.text())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
@@ -39,6 +40,8 @@ class Announcer:
         self._numbers = count()
         #: How many events were not sent.
         self.dropped = 0
+        #: How many could not be put into words: each is a bug.
+        self.unsayable = 0
 
     def announce(self, change: Change) -> None:
         """Have a change told, soon."""
@@ -60,7 +63,7 @@ class Announcer:
     async def flush(self) -> None:
         """Send what waits."""
         while self._waiting:
-            events = [self._event(self._waiting.popleft()) for _ in range(min(_BATCH, len(self._waiting)))]
+            events = list(self._next_events())
             try:
                 await self._bus.send(*events)
             except BusUnavailable as error:
@@ -68,6 +71,17 @@ class Announcer:
                     _log.warning("announcer.dropping", reason=str(error))
                 self.dropped += len(events)
             await asyncio.sleep(0)
+
+    def _next_events(self) -> Iterator[Outgoing]:
+        for _ in range(min(_BATCH, len(self._waiting))):
+            change = self._waiting.popleft()
+            try:
+                yield self._event(change)
+            except Exception:  # noqa: BLE001 - logged with its trace, the first time
+                # The boundary: whatever is wrong with one task is not to silence the others.
+                if not self.unsayable:
+                    _log.exception("announcer.unsayable", task=change.task.id)
+                self.unsayable += 1
 
     def _event(self, change: Change) -> Outgoing:
         msg_id = f"{self._ours}{next(self._numbers):016x}"

@@ -74,15 +74,6 @@ def encode(done: object, total: object = None, note: object = None) -> bytes:
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def is_report(text: bytes) -> bool:
-    """Tell whether a child's bytes are the JSON text of a report; they are not trusted."""
-    try:
-        said = json.loads(text.decode())
-        return isinstance(said, dict) and said.keys() <= {"done", "total", "note"} and bool(encode(**said))
-    except (TypeError, ValueError, RecursionError):
-        return False
-
-
 def _count(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
         message = f"expected {name} to be an integer from 0 to 2**63 - 1, got {value!r:.100}"

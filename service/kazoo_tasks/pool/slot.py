@@ -18,7 +18,6 @@ from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, Request, untag
 from kazoo_tasks.pool.line import Line
 from kazoo_tasks.pool.link import Link
 from kazoo_tasks.pool.nursery import Child
-from kazoo_tasks.pool.progress import is_report
 from kazoo_tasks.pool.verdict import Handling
 from kazoo_tasks.ports import Assignment
 
@@ -260,10 +259,11 @@ class Slot:
             self._heard_end(frame.kind, payload)
 
     def _heard_progress(self, task_id: str, payload: bytes) -> None:
-        if not is_report(payload):
+        progress = verdict.of_progress(payload)
+        if progress is None:
             message = "expected a report of progress, got something else"
             raise BadFrame(message)
-        self._keeper.progressed(task_id, payload)
+        self._keeper.progressed(task_id, progress)
 
     def _heard_end(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.RESULT:

@@ -5,12 +5,15 @@ Pure; used by pool.slot.
 
 from __future__ import annotations
 
-import json
 import signal
 from dataclasses import dataclass
 
+from kazoo_tasks.model.errors import Corrupt
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
+from kazoo_tasks.pool import progress
+from kazoo_tasks.pool.call import MAX_REASON, MAX_TRACE_BYTES
 from kazoo_tasks.pool.channel import CONNECTION_LOST
+from kazoo_tasks.wire.codec import decode_object, normal_text
 
 #: What a child may say of its own task; all else only the pool can know.
 _FROM_CHILD = frozenset({Failure.ERROR, Failure.EXIT})
@@ -53,26 +56,31 @@ def of_result(worker: str, result: bytes, max_result_bytes: int) -> Outcome:
     """Judge a result; a child that is not what it seems may send any bytes, and they end up in replies."""
     if not result:
         return _NOTHING
-    wanted = f"expected the result to be JSON of at most {max_result_bytes} bytes, got"
-    if len(result) > max_result_bytes:
-        return Failed(worker, Failure.ERROR, f"{wanted} {len(result)} bytes")
+    wanted = f"expected the result to be JSON of at most {max_result_bytes} bytes, got something else"
     try:
-        json.loads(result.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        return Failed(worker, Failure.ERROR, f"{wanted} {type(error).__name__}: {error}")
-    return Succeeded(result)
+        return Succeeded(normal_text(result, max_result_bytes))
+    except Corrupt as error:
+        return Failed(worker, Failure.ERROR, f"{wanted}: {error}")
 
 
 def of_failure(worker: str, said: bytes) -> Failed | None:
     """Read a FAILED frame; `None` if it is not what a child may say."""
     try:
-        told = json.loads(said.decode())
-        failure, reason, trace = Failure(told["failure"]), told["reason"], told["trace"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        told = decode_object(said)
+        failure, reason, trace = Failure(str(told["failure"])), told["reason"], told["trace"]
+    except (Corrupt, ValueError, KeyError):
         return None
     if failure not in _FROM_CHILD or not isinstance(reason, str) or not isinstance(trace, str):
         return None
-    return Failed(worker, failure, reason, trace)
+    return Failed(worker, failure, reason[:MAX_REASON], trace[:MAX_TRACE_BYTES])
+
+
+def of_progress(said: bytes) -> bytes | None:
+    """Read a report of progress as it is kept, which is JSON text; `None` if it is not what a child may say."""
+    try:
+        return progress.encode(**decode_object(said))
+    except (Corrupt, TypeError, ValueError):
+        return None
 
 
 def in_words(status: int | None) -> str:
@@ -101,8 +109,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return "real-time"
-
-
-def _refuse(constant: str) -> None:
-    message = f"{constant} is no JSON"
-    raise ValueError(message)

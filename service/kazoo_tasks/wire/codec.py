@@ -31,8 +31,10 @@ _PLAIN: Final = (None, "", "identity", "utf-8", "UTF-8")
 #: The greatest integer that is written as one, and the least one's digits; no shorter run of digits can be beyond them.
 _LONGEST: Final = b"%d" % (2**64 - 1)
 _LOWEST: Final = b"%d" % 2**63
-_MANY_DIGITS: Final = b"0" * len(_LOWEST)
-_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
+#: How a token looks that may be such an integer, once digits are made alike and whatever may stand before one, too.
+_LONG_BEGINNING: Final = b"," + b"0" * len(_LONGEST)
+_LOW_BEGINNING: Final = b"-" + b"0" * len(_LOWEST)
+_ALIKE: Final = bytes.maketrans(b"123456789[: \t\r\n", b"000000000,,,,,,")
 _AS_SPACE: Final = bytes.maketrans(b"[]{}:,", b"      ")
 
 JsonText = orjson.Fragment
@@ -81,9 +83,9 @@ def parsed(text: bytes) -> object:
         Corrupt: It is no JSON or breaks the rule.
     """
     _check_values(text)
+    _check_integers(text)
     value = _loaded(text)
     _check_depth(text, value)
-    _check_integers(text)
     return value
 
 
@@ -195,7 +197,8 @@ def _check_depth(text: bytes, value: object) -> None:
 
 def _check_integers(text: bytes) -> None:
     """Refuse what orjson would turn into a float without a word."""
-    if _MANY_DIGITS not in text.translate(_AS_ZERO):
+    alike = b"," + text.translate(_ALIKE)
+    if _LONG_BEGINNING not in alike and _LOW_BEGINNING not in alike:
         return
     tokens = _outside_strings(text).translate(_AS_SPACE).split()
     for token in [token for token in tokens if len(token) >= len(_LONGEST)]:

@@ -1,6 +1,7 @@
 """Events and heartbeats: what the outside hears without asking."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,11 @@ from kazoo_tasks.wire.reply import EVENTS, Postman
 from support.build import ACCOUNT, NOW, a_task
 from support.core import turn
 from support.post import SENDER, Crossbar, a_crossbar
+
+
+def _task(event: Incoming) -> dict[str, Any]:
+    task: dict[str, Any] = json.loads(event.body)["Task"]
+    return task
 
 
 @pytest.fixture
@@ -87,3 +93,17 @@ async def test_a_heartbeat_is_what_kazoo_understands(crossbar: Crossbar) -> None
         "Zone": "local",
         "md5": "zUqj7WmO6o97yhoPmfB81A",
     }
+
+
+async def test_a_task_that_cannot_be_told_of_silences_no_other(crossbar: Crossbar) -> None:
+    """Whatever it is that cannot be encoded; it is counted."""
+    heard: list[Incoming] = []
+    await crossbar.bus.subscribe("tasks", "tasks.event.#", heard.append)
+    for error in ("\ud800", "plain", "\udfff"):
+        task = a_task(started_at=NOW, ended_at=NOW, error=error)
+        crossbar.announcer.announce(Change(Kind.ENDED, task))
+    await crossbar.announcer.flush()
+    await turn(lambda: heard)
+
+    assert [_task(event)["error"] for event in heard] == ["plain"]
+    assert crossbar.announcer.unsayable == 2

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from kazoo_tasks.pool.progress import Progress, is_report
+from kazoo_tasks.pool.progress import Progress
+from kazoo_tasks.pool.verdict import of_progress
 
 
 class _Ticker:
@@ -48,5 +49,5 @@ def test_a_bad_report_is_refused(report: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("text", [b"", b"{}", b"1", b'{"done":-1}', b'{"done":1,"x":1}', b"\xff"])
 def test_bytes_that_are_no_report_are_known(text: bytes) -> None:
     """A child's bytes are not trusted."""
-    assert not is_report(text)
-    assert is_report(b'{"done":1,"total":2,"note":"x"}')
+    assert of_progress(text) is None
+    assert of_progress(b'{"done": 1,"total":2,"note":"x"}') == b'{"done":1,"total":2,"note":"x"}'
