@@ -241,17 +241,17 @@ class TestErrorTable:
 
 
 class TestOrderOfErrors:
-    """Body, path, method, account id, token, account, content: what is wrong first wins."""
+    """Path, method, account id, token, account, body, content: what is wrong first wins."""
 
     @pytest.mark.parametrize(
         ("method", "path", "token", "body", "status", "message"),
         [
-            ("POST", "/nothing", None, b"{", 400, "validation error"),
-            ("POST", "/nothing", None, b"", 404, "not_found"),
+            ("POST", "/nothing", None, b"{", 404, "not_found"),
             ("POST", "/v2/accounts/x/tasks", None, b"", 405, "invalid_method"),
             ("PUT", "/v2/accounts/x/tasks", None, b"{}", 404, "bad identifier"),
-            ("PUT", TASKS, None, b"{}", 401, "invalid_credentials"),
-            ("PUT", TASKS.replace(ACCOUNT, OTHER_ACCOUNT), TOKEN, b"{}", 403, "forbidden"),
+            ("PUT", TASKS, None, b"{", 401, "invalid_credentials"),
+            ("PUT", TASKS.replace(ACCOUNT, OTHER_ACCOUNT), TOKEN, b"{", 403, "forbidden"),
+            ("PUT", TASKS, TOKEN, b"{", 400, "validation error"),
             ("PUT", TASKS, TOKEN, b"{}", 400, "validation error"),
         ],
     )

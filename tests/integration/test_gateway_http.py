@@ -38,6 +38,13 @@ BODY = json.dumps({"data": NEW}).encode()
 MANY = [a_task() for _ in range(20)]
 
 
+def a_head(*lines: str, token: str = TOKEN) -> bytes:
+    """The head of a request to add something."""
+    return "\r\n".join(
+        [f"PUT {TASKS} HTTP/1.1", "Host: x", f"X-Auth-Token: {token}", *lines, "", ""]
+    ).encode()
+
+
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
     """A gateway in front of a service that grants everything."""
@@ -156,41 +163,35 @@ class TestBody:
         assert heard.status == 201
 
     async def test_a_body_too_large_is_not_asked_for(self, door: Door) -> None:
-        head = f"PUT {TASKS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
-        writer.write(f"{head}Content-Length: 8000001\r\n\r\n".encode())
+        writer.write(a_head("Connection: close", "Expect: 100-continue", "Content-Length: 8000001"))
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
         writer.close()
         await writer.wait_closed()
 
     async def test_json_that_grows_in_translation(self, door: Door) -> None:
         """Ten characters become twenty, which the service would not read."""
-        numbers = b",".join([b"1E15"] * 600_000)
-        body = b'{"data":{"module":"m","function":"f","arguments":[' + numbers + b"]}}"
+        numbers = b",".join([b"1E15"] * 100_000)
+        text = b'"' + b"x" * 7_000_000 + b'",'
+        body = b'{"data":{"module":"m","function":"f","arguments":[' + text + numbers + b"]}}"
         heard = await door.ask("PUT", TASKS, data=BytesIO(body))
         assert (heard.status, list(heard.json["data"])) == (413, ["file"])
 
     async def test_slow(self) -> None:
         async with open_door(replace(SETTINGS, body_timeout_s=0.02)) as door:
-            heard = await door.raw(
-                b"PUT " + TASKS.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
-            )
+            heard = await door.raw(a_head("Content-Length: 9") + b"{")
         assert (heard.status, heard.json["message"]) == (408, "request_timeout")
         assert heard.headers["Connection"] == "close"
 
     async def test_broken_chunks(self, door: Door) -> None:
-        heard = await door.raw(
-            b"PUT "
-            + TASKS.encode()
-            + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n"
-        )
+        heard = await door.raw(a_head("Transfer-Encoding: chunked", "Connection: close") + b"zz\r\n{}\r\n")
         assert heard.status == 400
 
     async def test_hung_up(self, door: Door) -> None:
         """Nobody hears the answer, and nobody is blamed."""
         with capture_logs() as lines:
             _, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
-            writer.write(b"PUT " + TASKS.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            writer.write(a_head("Content-Length: 9") + b"{")
             await writer.drain()
             writer.transport.abort()
             while not lines:
@@ -440,20 +441,188 @@ class TestStart:
     async def test_port_before_the_start(self) -> None:
         assert Gateway(GatewaySettings(port=8123), ScriptedService(), KNOWN_TOKENS, Checkup({})).port == 8123
 
-    async def test_a_connection_too_many_is_hung_up_on(self) -> None:
-        async with open_door(replace(SETTINGS, max_connections=1)) as door:
+    @pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
+    async def test_a_connection_too_many_takes_the_place_of_an_idle_one(self, limit: str) -> None:
+        """Half a head counts as idle: a thousand of them lock nobody out."""
+        async with open_door(replace(SETTINGS, **{limit: 2})) as door:
             door.service.replies("read_req", a_task())
+            halves = [await asyncio.open_connection("127.0.0.1", door.gateway.port) for _ in range(5)]
+            for _, writer in halves:
+                writer.write(b"GET / HTTP/1.1\r\nHost:")
             assert (await door.ask("GET", TASK)).status == 200
+            assert [await reader.read() for reader, _ in halves[:4]] == [b""] * 4
+            for _, writer in halves:
+                writer.close()
+
+    @pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
+    async def test_a_connection_too_many_is_hung_up_on_while_all_are_busy(self, limit: str) -> None:
+        async with open_door(replace(SETTINGS, **{limit: 1})) as door:
+            arrived, may_go = asyncio.Event(), asyncio.Event()
+            door.service.answers["read_req"] = _held(arrived, may_go)
+            asking = asyncio.create_task(door.ask("GET", TASK))
+            await arrived.wait()
             reader, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
-            assert await reader.read() == b""
+            assert await _rest(reader) == b""
             writer.close()
+            may_go.set()
+            assert (await asking).status == 200
+
+    async def test_another_address_finds_room(self) -> None:
+        async with open_door(replace(SETTINGS, max_connections=2, max_connections_per_address=1)) as door:
+            arrived, may_go = asyncio.Event(), asyncio.Event()
+            door.service.answers["read_req"] = _held(arrived, may_go)
+            asking = asyncio.create_task(door.ask("GET", TASK))
+            await arrived.wait()
+            elsewhere = await asyncio.open_connection(
+                "127.0.0.1", door.gateway.port, local_addr=("127.0.0.2", 0)
+            )
+            elsewhere[1].write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await elsewhere[0].readline()).split()[1] == b"200"
+            elsewhere[1].close()
+            may_go.set()
+            await asking
 
     async def test_a_connection_that_never_asks_is_hung_up_on(self) -> None:
-        async with open_door(replace(SETTINGS, keepalive_s=0.02)) as door:
+        async with open_door(replace(SETTINGS, head_timeout_s=0.02)) as door:
             reader, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
             writer.write(b"GET / HTTP/1.1\r\nHost:")
             assert await reader.read() == b""
             writer.close()
+
+    async def test_half_a_head_behind_a_whole_one_is_hung_up_on(self) -> None:
+        async with open_door(replace(SETTINGS, head_timeout_s=0.02)) as door:
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"ok")
+            writer.write(b"GET / HTT")
+            assert b"HTTP" not in await reader.read()
+            writer.close()
+
+    async def test_a_client_that_does_not_read_is_hung_up_on(self) -> None:
+        """Its answer would stay in memory for as long as it likes."""
+        async with open_door(replace(SETTINGS, write_look_s=0.05)) as door:
+            door.service.replies("read_req", a_task(result="x" * 30_000_000))
+            with capture_logs() as lines:
+                _, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port, limit=1)
+                writer.write(f"GET {TASK} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {TOKEN}\r\n\r\n".encode())
+                async with asyncio.timeout(10):
+                    while "gateway.reader_too_slow" not in [line["event"] for line in lines]:
+                        await door.ask("GET", "/health/live")
+                writer.transport.abort()
+
+    async def test_a_client_that_reads_slowly_is_waited_for(self) -> None:
+        """As long as it takes something."""
+        async with open_door(replace(SETTINGS, write_look_s=0.1)) as door:
+            door.service.replies("read_req", a_task(result="x" * 20_000_000))
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
+            writer.write(
+                a_head("Connection: close").replace(b"PUT", b"GET").replace(TASKS.encode(), TASK.encode())
+            )
+            came = 0
+            while part := await reader.read(400_000):
+                came += len(part)
+                await asyncio.sleep(0.01)
+            writer.close()
+        assert came > 20_000_000
+
+    async def test_unfinished_bodies_have_one_budget(self) -> None:
+        """Who comes last is told to come again, and it is given back."""
+        async with open_door(replace(SETTINGS, max_body_bytes=1_000)) as door:
+            door.service.replies("add_req", a_task())
+            first, writing = await asyncio.open_connection("127.0.0.1", door.gateway.port)
+            writing.write(a_head("Content-Length: 901", "Expect: 100-continue"))
+            assert (await first.readline()).split()[1] == b"100"
+            writing.write(b" " * 900)
+            async with asyncio.timeout(10):
+                while (heard := await door.ask("PUT", TASKS, data=BODY + b" " * 200)).status != 503:
+                    pass
+            assert (heard.json["message"], heard.headers["Retry-After"]) == ("overloaded", "2")
+            writing.transport.abort()
+            async with asyncio.timeout(10):
+                while (await door.ask("PUT", TASKS, data=BODY + b" " * 200)).status != 201:
+                    pass
+
+    async def test_a_flood_of_chunks_is_hung_up_on(self, door: Door) -> None:
+        """Each of one byte: to put a million of them together takes a second of everybody's time."""
+        with capture_logs() as lines:
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
+            writer.write(a_head("Transfer-Encoding: chunked") + b"1\r\n \r\n" * 100_000)
+            assert b"200" not in await _rest(reader)
+            writer.transport.abort()
+        assert "gateway.flood" in [line["event"] for line in lines]
+
+
+class TestMalformed:
+    """What is no HTTP is answered like everything else, and nothing of it is repeated."""
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            b"GET /?auth_token=secret HTTP/1.1\nHost: x\n\n",
+            b"GET /?auth_token=secret HTTP/1.1\r\nHost: x\r\nbad header secret\r\n\r\n",
+            b"G\x00T /secret HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /" + b"secret" * 2_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /secret HTTP/9.9\r\nHost: x\r\n\r\n",
+            b"\x16\x03\x01secret\r\n\r\n",
+            b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\nX: secret\r\n\r\n",
+        ],
+    )
+    async def test_it_is_answered_in_our_envelope(self, door: Door, request_: bytes) -> None:
+        with capture_logs() as lines:
+            heard = await door.raw(request_)
+        assert (heard.status, heard.json["error"], heard.json["message"]) == (400, "400", "invalid_request")
+        assert heard.json["auth_token"] == "undefined"
+        assert (heard.headers["Connection"], b"secret" in heard.body) == ("close", False)
+        assert [line["event"] for line in lines] == ["gateway.unreadable"]
+        assert "secret" not in str(lines)
+
+
+class TestHealthPaths:
+    """Probes read; whatever else is sent there is refused."""
+
+    @pytest.mark.parametrize("method", ["DELETE", "PUT", "POST", "PATCH"])
+    async def test_other_methods(self, door: Door, method: str) -> None:
+        heard = await door.ask(method, "/health/live", token=None)
+        assert (heard.status, heard.headers["Allow"]) == (405, "GET, HEAD")
+
+
+class TestNobodyUnknownCosts:
+    """The token comes before the body."""
+
+    async def test_an_unknown_sender_is_not_asked_for_a_body(self, door: Door) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.gateway.port)
+        writer.write(a_head("Content-Length: 8000000", "Expect: 100-continue", token="nobody"))
+        assert (await reader.readline()).split()[1] == b"401"
+        writer.close()
+        await writer.wait_closed()
+
+
+class TestOlderRelease:
+    """What a release before this took in is shown as far as it can be."""
+
+    async def test_one_task_that_cannot_be_written_hides_no_other(self, door: Door) -> None:
+        deep = None
+        for _ in range(260):
+            deep = [deep]
+        door.service.replies("list_req", [a_task(), a_task(id="b" * 30, result=deep), a_task(result=2**70)])
+        heard = await door.ask("GET", TASKS)
+        good, deep_one, long_one = heard.json["data"]
+        assert (heard.status, good) == (200, a_task())
+        assert (deep_one["id"], deep_one["error"].partition(":")[0]) == (
+            "b" * 30,
+            "this task cannot be shown",
+        )
+        assert long_one["error"].startswith("this task cannot be shown: ")
+
+    async def test_indenting_has_a_bound(self, door: Door) -> None:
+        """Two hundred levels make two hundred times as much of it."""
+        value: object = list(range(50_000))
+        for _ in range(230):
+            value = [value]
+        door.service.replies("read_req", a_task(result=value))
+        heard = await door.ask("GET", f"{TASK}?pretty_print=true")
+        assert heard.json["data"]["result"] == value
+        assert len(heard.body) < 1_000_000
 
 
 class TestClose:
@@ -507,3 +676,11 @@ def _held(arrived: asyncio.Event, may_go: asyncio.Event) -> Any:
         return {"Reply": a_task(id=TASK_ID)}
 
     return answer
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    """What still comes until the other end hangs up, politely or not."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""

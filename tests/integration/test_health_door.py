@@ -155,6 +155,16 @@ class TestAnyBytes:
             runner.run(opening.__aexit__(None, None, None))
 
 
+class TestMethods:
+    """Probes read."""
+
+    async def test_others_are_refused(self) -> None:
+        async with open_door() as door:
+            said = await raw(door, b"DELETE /health/live HTTP/1.1\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 405 ")
+        assert b"\r\nAllow: GET, HEAD\r\n" in said
+
+
 class TestConnections:
     """Nobody keeps one for long, and nobody keeps the door open."""
 

@@ -50,6 +50,10 @@ CONFLICT: Final = _plain(409, "datastore_conflict", "conflicting documents")
 TOO_MANY: Final = _plain(429, "too_many_requests", "too many requests", Retry_After=_QUOTA_S)
 UNSPECIFIED: Final = _plain(500, "unspecified_fault", "unspecified fault")
 STORE_DOWN: Final = _plain(503, "datastore_fault", "datastore fatal error", Retry_After=_WRITABLE_S)
+#: More is asked at once than there is memory for.
+OVERLOADED: Final = _plain(503, "overloaded", "overloaded", Retry_After=_RECONNECTED_S, Connection="close")
+#: No HTTP. What it is instead is not repeated: there may be a token in it.
+UNREADABLE: Final = _plain(400, "invalid_request", "invalid request", Connection="close")
 UNREACHABLE: Final = _plain(503, "datastore_unreachable", "datastore timeout", Retry_After=_RECONNECTED_S)
 #: The sender is too slow to be waited for, so its connection is not kept either.
 BODY_TIMEOUT: Final = _plain(408, "request_timeout", "request timeout", Connection="close")

@@ -17,6 +17,7 @@ _LIVE: Final = "/health/live"
 _READY: Final = "/health/ready"
 #: Asked by probes, which have no token; nothing here tells of accounts or tasks.
 PATHS: Final = (_LIVE, _READY)
+METHODS: Final = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,20 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from kazoo_tasks.gateway.health import PATHS, HealthAnswer, answer_probe
+from kazoo_tasks.gateway.health import METHODS, PATHS, HealthAnswer, answer_probe
 from kazoo_tasks.gateway.listening import listen, port_of, rejection
 from kazoo_tasks.gateway.settings import GatewaySettings
 from kazoo_tasks.ports import Health
 
 _MAX_HEAD: Final = 8_192
 _NOT_FOUND: Final = HealthAnswer(HTTPStatus.NOT_FOUND, b"")
+_WRONG_METHOD: Final = HealthAnswer(HTTPStatus.METHOD_NOT_ALLOWED, b"")
 _BAD_REQUEST: Final = HealthAnswer(HTTPStatus.BAD_REQUEST, b"")
 _log = structlog.get_logger(__name__)
 
 
 class HealthDoor:
-    """Listens from `start` to `close`; a connection is for one request, whatever its method."""
+    """Listens from `start` to `close`; a connection is for one request."""
 
     def __init__(self, settings: GatewaySettings, health: Health) -> None:
         """Tell this health."""
@@ -91,8 +92,11 @@ class HealthDoor:
             return _response(_BAD_REQUEST)
         if not version.startswith("HTTP/1."):
             return _response(_BAD_REQUEST)
-        answer = await answer_probe(self._health, path) if path in PATHS else _NOT_FOUND
-        return _response(answer, has_body=method != "HEAD")
+        if path not in PATHS:
+            return _response(_NOT_FOUND)
+        if method not in METHODS:
+            return _response(_WRONG_METHOD)
+        return _response(await answer_probe(self._health, path), has_body=method != "HEAD")
 
 
 def _response(answer: HealthAnswer, *, has_body: bool = True) -> bytes:
@@ -102,6 +106,8 @@ def _response(answer: HealthAnswer, *, has_body: bool = True) -> bytes:
         "Connection: close",
         f"Content-Length: {len(answer.body)}",
     ]
+    if answer is _WRONG_METHOD:
+        lines.append(f"Allow: {', '.join(METHODS)}")
     if answer.body:
         lines.append("Content-Type: application/json")
     return "\r\n".join([*lines, "", ""]).encode() + (answer.body if has_body else b"")

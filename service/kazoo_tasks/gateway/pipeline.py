@@ -12,6 +12,7 @@ from aiohttp import web
 
 from kazoo_tasks.gateway.asked import Asked
 from kazoo_tasks.gateway.body import read_body
+from kazoo_tasks.gateway.budget import Budget
 from kazoo_tasks.gateway.fault import (
     FORBIDDEN,
     INVALID_CREDENTIALS,
@@ -19,12 +20,14 @@ from kazoo_tasks.gateway.fault import (
     FaultError,
     fault_of,
     invalid_account,
+    wrong_method,
 )
-from kazoo_tasks.gateway.health import PATHS, answer_probe
+from kazoo_tasks.gateway.health import METHODS, PATHS, answer_probe
 from kazoo_tasks.gateway.identity import Authenticator, Identity
 from kazoo_tasks.gateway.query import parse_query
 from kazoo_tasks.gateway.response import error, preflight, success
 from kazoo_tasks.gateway.route import Place, locate
+from kazoo_tasks.gateway.settings import GatewaySettings
 from kazoo_tasks.gateway.terms import Terms, read_terms
 from kazoo_tasks.model.identity import is_account_id
 from kazoo_tasks.ports import Caller, Health
@@ -37,17 +40,18 @@ class Pipeline:
     """Answers every request, whatever it is, and never with an exception."""
 
     def __init__(
-        self, caller: Caller, authenticator: Authenticator, health: Health, body_timeout_s: float
+        self, caller: Caller, authenticator: Authenticator, health: Health, settings: GatewaySettings
     ) -> None:
-        """Take whom to ask, who knows tokens, what to tell probes, and how long a body may take."""
+        """Take whom to ask, who knows tokens, what to tell probes, and how long and large bodies may be."""
         self._health = health
         self._caller = caller
         self._authenticator = authenticator
-        self._body_timeout_s = body_timeout_s
+        self._body_timeout_s = settings.body_timeout_s
+        self._budget = Budget(settings.max_body_bytes)
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer one request and log that, unless it is only a probe's."""
-        if request.path in PATHS:
+        if request.path in PATHS and request.method in METHODS:
             return await self._probed(request.path)
         began = perf_counter()
         raw_path, _, raw_query = request.path_qs.partition("?")
@@ -69,7 +73,8 @@ class Pipeline:
 
     async def _answered(self, visit: _Visit) -> web.Response:
         request = visit.request
-        body = await read_body(request, self._body_timeout_s)  # 400, 408, 413
+        if request.path in PATHS:
+            raise FaultError(wrong_method(", ".join(METHODS)))  # 405
         place = locate(visit.raw_path)  # 404
         if request.method == "OPTIONS":
             return preflight(visit.terms, place.resource.allowed)
@@ -77,6 +82,8 @@ class Pipeline:
         visit.account_id = _account_id(place)  # 404
         identity = self._identified(visit.terms)  # 401
         _require_cover(identity, visit.account_id)  # 403
+        # Only now: nobody unknown is to cost more than reading a head.
+        body = await read_body(request, self._body_timeout_s, self._budget)  # 400, 408, 413, 503
         asked = Asked(
             identity,
             visit.account_id or "",

@@ -18,6 +18,7 @@ from kazoo_tasks.gateway.envelope import NO_TOKEN, error_envelope, success_envel
 from kazoo_tasks.gateway.fault import Fault
 from kazoo_tasks.gateway.terms import Terms
 from kazoo_tasks.gateway.verb import Page, Success
+from kazoo_tasks.wire.body import readable
 from kazoo_tasks.wire.codec import JsonText, encode
 
 #: Below it gzip costs more than it saves.
@@ -25,6 +26,10 @@ _GZIP_FROM_BYTES: Final = 1_024
 #: Above it compressing holds up everybody else, so it is done in a thread.
 _GZIP_ASIDE_BYTES: Final = 64 * 1_024
 _GZIP_LEVEL: Final = 5
+#: As compressing; and the most that indenting may make of an answer, which nests 240 levels at the worst.
+_INDENT_ASIDE_BYTES: Final = 8 * 1_024
+_MAX_INDENTED: Final = 8_000_000
+_INDENTING: Final = json.JSONEncoder(indent=4, ensure_ascii=False)
 _HEADERS: Final = CIMultiDict(
     {
         "Content-Type": "application/json",
@@ -45,14 +50,24 @@ _PREFLIGHT_S: Final = "86400"
 async def success(terms: Terms, answer: Success, *, has_etag: bool) -> web.Response:
     """A success; 304 if the client says that it has the same already."""
     headers = _headers(terms)
-    data = encode(answer.data)
+    data, shown = _encoded(answer.data)
     if has_etag:
         headers["ETag"] = etag = _etag(data, answer.page)
         if terms.unless and _matches(terms.unless, etag):
             return web.Response(status=304, headers=headers)
-    shown = answer.data if terms.is_pretty else JsonText(data)
-    envelope = success_envelope(terms.token or NO_TOKEN, shown, terms.request_id, answer.page)
+    envelope = success_envelope(
+        terms.token or NO_TOKEN, shown if terms.is_pretty else JsonText(data), terms.request_id, answer.page
+    )
     return await _written(terms, answer.status, headers, envelope)
+
+
+def _encoded(data: object) -> tuple[bytes, object]:
+    """JSON text of data, and its value; of an older release's data that cannot be written all that can."""
+    try:
+        return encode(data), data
+    except TypeError:
+        shown = [readable(each) for each in data] if isinstance(data, list) else readable(data)
+        return encode(shown), shown
 
 
 async def error(terms: Terms, fault: Fault) -> web.Response:
@@ -85,15 +100,29 @@ def _headers(terms: Terms) -> CIMultiDict[str]:
 async def _written(
     terms: Terms, status: int, headers: CIMultiDict[str], envelope: dict[str, object]
 ) -> web.Response:
-    body = _indented(envelope) if terms.is_pretty else encode(envelope)
+    body = await _indented(envelope) if terms.is_pretty else encode(envelope)
     if terms.takes_gzip and len(body) >= _GZIP_FROM_BYTES:
         headers["Content-Encoding"] = "gzip"
         body = await _compressed(body)
     return web.Response(body=body, status=status, headers=headers)
 
 
-def _indented(envelope: dict[str, object]) -> bytes:
-    return json.dumps(envelope, indent=4, ensure_ascii=False).encode() + b"\n"
+async def _indented(envelope: dict[str, object]) -> bytes:
+    """For people; what would become too long for them to read is left as it is."""
+    plain = encode(envelope)
+    if len(plain) <= _INDENT_ASIDE_BYTES:
+        return _spread(envelope) or plain
+    return await asyncio.to_thread(_spread, envelope) or plain
+
+
+def _spread(envelope: dict[str, object]) -> bytes | None:
+    parts, size = [], 0
+    for part in _INDENTING.iterencode(envelope):
+        parts.append(part)
+        size += len(part)
+        if size > _MAX_INDENTED:
+            return None
+    return "".join([*parts, "\n"]).encode()
 
 
 async def _compressed(body: bytes) -> bytes:

@@ -11,8 +11,9 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
+from kazoo_tasks.gateway.connection import Connection
+from kazoo_tasks.gateway.crowd import Crowd
 from kazoo_tasks.gateway.identity import Authenticator
 from kazoo_tasks.gateway.listening import listen, port_of, rejection
 from kazoo_tasks.gateway.pipeline import Pipeline
@@ -20,7 +21,7 @@ from kazoo_tasks.gateway.settings import GatewaySettings
 from kazoo_tasks.ports import Caller, Health
 
 #: How long what is left of a refused body is read, so that its sender gets to see the answer.
-_LINGER_S: Final = 5.0
+_LINGER_S: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
@@ -32,7 +33,8 @@ class Gateway:
     ) -> None:
         """Take an open caller, which stays the giver's to close."""
         self._settings = settings
-        self._pipeline = Pipeline(caller, authenticator, health, settings.body_timeout_s)
+        self._pipeline = Pipeline(caller, authenticator, health, settings)
+        self._crowd = Crowd(settings)
         self._http: web.Server | None = None
         self._listening: asyncio.Server | None = None
 
@@ -47,15 +49,7 @@ class Gateway:
         Raises:
             CannotStart: The address cannot be listened on.
         """
-        # A body is unpacked by the codec, which knows when to stop.
-        self._http = web.Server(
-            self._pipeline,
-            access_log=None,
-            logger=_own_logger(),
-            auto_decompress=False,
-            keepalive_timeout=self._settings.keepalive_s,
-            lingering_time=_LINGER_S,
-        )
+        self._http = web.Server(self._pipeline)
         self._listening = await listen(self._settings, self._connection, "gateway")
 
     async def close(self) -> None:
@@ -71,14 +65,24 @@ class Gateway:
             await listening.wait_closed()
 
     def _connection(self) -> asyncio.BaseProtocol:
-        http = self._http
-        if http is None or len(http.connections) >= self._settings.max_connections:
+        if self._http is None:
             return rejection()
-        return http()
+        return Connection(
+            self._http,
+            self._crowd,
+            self._settings,
+            loop=asyncio.get_running_loop(),
+            access_log=None,
+            logger=_LOGGER,
+            # A body is unpacked by the codec, which knows when to stop.
+            auto_decompress=False,
+            keepalive_timeout=self._settings.keepalive_s,
+            lingering_time=_LINGER_S,
+        )
 
 
 def _own_logger() -> logging.Logger:
-    """What aiohttp complains to; it would repeat heads that it cannot read, tokens and all."""
+    """What aiohttp complains to about itself."""
     logger = logging.Logger(__name__)  # noqa: LOG001 - outside the tree, so that nobody else hears it
     logger.addFilter(_retell)
     return logger
@@ -86,8 +90,8 @@ def _own_logger() -> logging.Logger:
 
 def _retell(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        _log.info("gateway.unreadable", reason=type(error).__name__)
-    else:
-        _log.error("gateway.bug", reason=record.getMessage(), exc_info=error)
+    _log.error("gateway.bug", reason=record.getMessage(), exc_info=error)
     return False
+
+
+_LOGGER: Final = _own_logger()

@@ -20,16 +20,24 @@ class GatewaySettings:
     Attributes:
         port: 0 for any free one.
         max_connections: More than these are hung up on; keep it below the limit of open files.
-        keepalive_s: How long a connection may go without a complete request head; slow senders end here too.
+        max_connections_per_address: More than these from one address are hung up on, so that others find room.
+        head_timeout_s: How long a request's head may take, from the connection or the head's first byte on.
+        keepalive_s: How long a connection may go without a request.
         body_timeout_s: How long a request's body may take to arrive.
+        max_body_bytes: Bodies that are read at once, in all connections together.
+        write_look_s: In this time a client must take 64 KiB of its answer, if there is as much.
         shutdown_s: How long requests under way may take once the gateway is closing.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     max_connections: int = 1000
+    max_connections_per_address: int = 500
+    head_timeout_s: float = 10.0
     keepalive_s: float = 75.0
     body_timeout_s: float = 30.0
+    max_body_bytes: int = 64 * 2**20
+    write_look_s: float = 10.0
     shutdown_s: float = 5.0
 
 

@@ -5,13 +5,16 @@ Uses pydantic for what comes from outside; the task is built from a plain dictio
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.wire.codec import JsonText, encode
 from kazoo_tasks.wire.field import MAX_BULK, Name
+
+#: Of a task that cannot be shown.
+_ALWAYS_READABLE: Final = ("account_id", "function", "id", "module", "started_at", "submitted_at")
 
 
 class RestTask(BaseModel):
@@ -39,6 +42,17 @@ def task_text(task: Task) -> bytes:
 def tasks_text(tasks: list[Task]) -> bytes:
     """JSON text of an array of tasks."""
     return encode([task_object(task) for task in tasks])
+
+
+def readable(shown: object) -> object:
+    """A task that somebody else wrote, or of one that cannot be written what can: who it is, and why no more."""
+    try:
+        encode(shown)
+    except TypeError as error:
+        told = shown if isinstance(shown, dict) else {}
+        known = {key: told[key] for key in _ALWAYS_READABLE if isinstance(told.get(key), str | int)}
+        return {**known, "error": f"this task cannot be shown: {error}"}
+    return shown
 
 
 def task_object(task: Task) -> dict[str, Any]:

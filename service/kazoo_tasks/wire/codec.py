@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from math import isfinite
 from typing import Final, NoReturn
 
 import orjson
@@ -117,7 +118,32 @@ def decode_reply(body: bytes, content_encoding: str | None = None) -> dict[str, 
     Raises:
         Corrupt: It is no JSON object, or longer than any reply of ours.
     """
-    return _object(_loaded(_unpacked(body, content_encoding, MAX_REPLY_BYTES)))
+    text = _unpacked(body, content_encoding, MAX_REPLY_BYTES)
+    try:
+        _check_integers(text)
+        return _object(_loaded(text))
+    except Corrupt:
+        # A release before this took in what cannot be written; only that part is not to be shown, and nothing changed.
+        return _object(_loaded_as_it_is(text))
+
+
+def _loaded_as_it_is(text: bytes) -> object:
+    try:
+        return json.loads(text, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt(f"expected JSON, got: {error}") from error
+
+
+def _finite(digits: str) -> object:
+    number = float(digits)
+    return number if isfinite(number) else _Unwritable(digits)
+
+
+class _Unwritable:
+    """A number that JSON has and nobody can write."""
+
+    def __init__(self, digits: str) -> None:
+        self.digits = digits
 
 
 def _loaded(text: bytes) -> object:

@@ -5,7 +5,16 @@ import gzip
 import pytest
 
 from kazoo_tasks.model.errors import Corrupt, TooLong
-from kazoo_tasks.wire.codec import MAX_BODY_BYTES, MAX_DEPTH, MAX_VALUES, decode, decode_object, normal_text
+from kazoo_tasks.wire.codec import (
+    MAX_BODY_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+    decode,
+    decode_object,
+    decode_reply,
+    encode,
+    normal_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +87,13 @@ def test_what_is_written_may_be_longer_than_what_came() -> None:
     assert normal_text(b'[ 1e15, "\\u00e4" ]', 100) == '[1000000000000000.0,"ä"]'.encode()
     with pytest.raises(TooLong, match="at most 20 bytes, got 24"):
         normal_text(b"[1e15,1,1]", 20)
+
+
+def test_a_reply_of_an_older_release_is_read_as_it_is() -> None:
+    """What cannot be written again stands out as such, and does not change."""
+    read = decode_reply(b'{"a":1180591620717411303424,"b":1e400,"c":"\\ud800","d":1.5}')
+
+    assert (read["a"], read["c"], read["d"]) == (2**70, "\ud800", 1.5)
+    for key in "abc":
+        with pytest.raises(TypeError):
+            encode(read[key])
