@@ -16,10 +16,14 @@ from kazoo_tasks.model.task import Task
 
 
 class Clock(Protocol):
-    """The time of day."""
+    """The time of day, which may be set, and a time that only goes on."""
 
     def now(self) -> int:
         """Gregorian seconds, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment in this process's life, whatever the time of day is set to."""
         ...
 
 

@@ -444,7 +444,7 @@ class TestStart:
     @pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
     async def test_a_connection_too_many_takes_the_place_of_an_idle_one(self, limit: str) -> None:
         """Half a head counts as idle: a thousand of them lock nobody out."""
-        async with open_door(replace(SETTINGS, **{limit: 2})) as door:
+        async with open_door(_limited_to(limit, 2)) as door:
             door.service.replies("read_req", a_task())
             halves = [await asyncio.open_connection("127.0.0.1", door.gateway.port) for _ in range(5)]
             for _, writer in halves:
@@ -456,7 +456,7 @@ class TestStart:
 
     @pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
     async def test_a_connection_too_many_is_hung_up_on_while_all_are_busy(self, limit: str) -> None:
-        async with open_door(replace(SETTINGS, **{limit: 1})) as door:
+        async with open_door(_limited_to(limit, 1)) as door:
             arrived, may_go = asyncio.Event(), asyncio.Event()
             door.service.answers["read_req"] = _held(arrived, may_go)
             asking = asyncio.create_task(door.ask("GET", TASK))
@@ -601,7 +601,7 @@ class TestOlderRelease:
     """What a release before this took in is shown as far as it can be."""
 
     async def test_one_task_that_cannot_be_written_hides_no_other(self, door: Door) -> None:
-        deep = None
+        deep: object = None
         for _ in range(260):
             deep = [deep]
         door.service.replies("list_req", [a_task(), a_task(id="b" * 30, result=deep), a_task(result=2**70)])
@@ -684,3 +684,10 @@ async def _rest(reader: asyncio.StreamReader) -> bytes:
         return await reader.read()
     except ConnectionResetError:
         return b""
+
+
+def _limited_to(limit: str, count: int) -> GatewaySettings:
+    """The settings with one of the limits of connections."""
+    if limit == "max_connections":
+        return replace(SETTINGS, max_connections=count)
+    return replace(SETTINGS, max_connections_per_address=count)

@@ -23,12 +23,19 @@ class RegistryMachine(RuleBasedStateMachine):
         self.registry = Registry()
         self.model: dict[int, Task] = {}
         self.seq = 0
+        self.at = NOW
 
-    @rule(target=tasks, account=st.sampled_from([ACCOUNT, OTHER_ACCOUNT]), module=st.sampled_from("ab"))
-    def add(self, account: str, module: str) -> int:
-        """Submit a task."""
+    @rule(
+        target=tasks,
+        account=st.sampled_from([ACCOUNT, OTHER_ACCOUNT]),
+        module=st.sampled_from("ab"),
+        later=st.integers(-2, 5),
+    )
+    def add(self, account: str, module: str, later: int) -> int:
+        """Submit a task; now and then the clock was set back."""
         self.seq += 1
-        self.change(Kind.ADDED, a_task(self.seq, account_id=account, module=module))
+        self.at += later
+        self.change(Kind.ADDED, a_task(self.seq, account_id=account, module=module, submitted_at=self.at))
         return self.seq
 
     @rule(seq=tasks)
@@ -46,14 +53,24 @@ class RegistryMachine(RuleBasedStateMachine):
         start=st.integers(0, 12),
         status=st.sampled_from([None, Status.PENDING, Status.WAITING]),
         module=st.sampled_from([None, "a"]),
+        times=st.tuples(*[st.none() | st.integers(NOW - 5, NOW + 20)] * 2),
     )
-    def page(self, size: int, start: int, status: Status | None, module: str | None) -> None:
+    def page(
+        self,
+        size: int,
+        start: int,
+        status: Status | None,
+        module: str | None,
+        times: tuple[int | None, int | None],
+    ) -> None:
         """Any page is what a scan over everything finds."""
-        query = Query(size, start_seq=start, status=status, module=module)
+        earliest, latest = times
+        query = Query(size, start, status, module, created_from=earliest, created_to=latest)
         expected = [
             task
             for task in self.account(ACCOUNT)
             if task.seq >= start and status in (None, task.status) and module in (None, task.module)
+            if (earliest or 0) <= task.submitted_at <= (latest or task.submitted_at)
         ]
         page = self.registry.page(ACCOUNT, query)
 

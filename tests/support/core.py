@@ -33,10 +33,20 @@ class HandClock:
     """A clock that goes when it is told to."""
 
     at: int = NOW
+    jumped: int = 0
 
     def now(self) -> int:
         """See `ports.Clock`."""
         return self.at
+
+    def monotonic(self) -> float:
+        """See `ports.Clock`."""
+        return float(self.at - self.jumped)
+
+    def jump(self, by: int) -> None:
+        """Be set, while no time passes."""
+        self.at += by
+        self.jumped += by
 
 
 @dataclass

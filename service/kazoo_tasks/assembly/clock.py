@@ -1,4 +1,4 @@
-"""The machine's time of day, as Kazoo counts it.
+"""The machine's time of day, as Kazoo counts it, and its time that only goes on.
 
 Touches the system's clock; given to whoever needs to know what time it is.
 """
@@ -14,3 +14,7 @@ class SystemClock:
     def now(self) -> int:
         """Gregorian seconds, UTC."""
         return from_unix(time.time())
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        return time.monotonic()

@@ -158,14 +158,14 @@ class Desk:
             if self._runner.schedule.withdraw(wanted):
                 return await self._end_waiting(origin, task)
             asked = Change(Kind.STOP_ASKED, task)
-            await self._ledger.commit([asked], [origin.answered(b"", self._ledger.now())])
+            await self._ledger.commit([asked], [origin.answered(b"", self._ledger.answer_time())])
         return await self._stopped(origin, task)
 
     async def _end_waiting(self, origin: Origin, task: Task) -> bytes:
-        now = self._ledger.now()
-        over = task.fail(now, STOPPED_WAITING.text())
+        over = task.fail(self._ledger.end_time(task), STOPPED_WAITING.text())
         reply = task_text(over)
-        await self._ledger.commit([Change(Kind.ENDED, over)], [origin.answered(reply, now)])
+        answer = origin.answered(reply, self._ledger.answer_time())
+        await self._ledger.commit([Change(Kind.ENDED, over)], [answer])
         return reply
 
     async def _stopped(self, origin: Origin, task: Task) -> bytes:
@@ -173,7 +173,7 @@ class Desk:
         if task.is_active:
             await self._runner.end(task.id, _STOP_WAIT_S)
         reply = task_text(self._ledger.registry.get(task.id))
-        await self._ledger.commit([], [origin.answered(reply, self._ledger.now())])
+        await self._ledger.commit([], [origin.answered(reply, self._ledger.answer_time())])
         return reply
 
     async def _remove(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
@@ -182,13 +182,13 @@ class Desk:
             task.check_removable()
             reply = task_text(task)
             removed = Change(Kind.REMOVED, task)
-            await self._ledger.commit([removed], [origin.answered(reply, self._ledger.now())])
+            await self._ledger.commit([removed], [origin.answered(reply, self._ledger.answer_time())])
         return reply
 
     async def _launch(
         self, launches: Sequence[Launch], changes: Sequence[Change], origin: Origin, reply: bytes
     ) -> None:
-        answer = origin.answered(reply, self._ledger.now())
+        answer = origin.answered(reply, self._ledger.answer_time())
         await self._ledger.commit(
             changes, [answer], lambda written: self._runner.launch(launches, written=written)
         )

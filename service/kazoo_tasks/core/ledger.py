@@ -10,12 +10,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from kazoo_tasks.core.answers import Answers, Origin
 from kazoo_tasks.core.registry import Registry
-from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Clock, Journal, Loaded
+
+#: Clocks are put right by seconds all the time; by more only when something was wrong.
+_SMALL_STEP_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,9 @@ class Ledger:
         self._flights: dict[tuple[str, str], _Flight] = {}
         self._next_seq = 1
         self._latest = 0
+        # When tasks were started by the time that only goes on, and where the scale of answers begins on it.
+        self._started: dict[str, float] = {}
+        self._zero = float(clock.now()) - clock.monotonic()
         self.registry = Registry()
         self.epoch = 0
         #: Why the last commit was refused, if it was.
@@ -62,16 +70,42 @@ class Ledger:
         self._next_seq = loaded.next_seq
         self.registry = Registry(loaded.tasks)
         self._latest = max((task.submitted_at for task in self.registry), default=0)
-        self._answers = Answers(self._memory.window_s, self._memory.max_bytes, loaded.remembered)
+        remembered = list(loaded.remembered)
+        latest = max((answer.at for answer in remembered), default=0)
+        self._zero = max(self._clock.now(), latest) - self._clock.monotonic()
+        self._answers = Answers(self._memory.window_s, self._memory.max_bytes, remembered)
 
     def now(self) -> int:
         """Gregorian seconds."""
         return self._clock.now()
 
     def submission_time(self) -> int:
-        """Gregorian seconds that never go back, whatever the clock does, so that lists stay ascending."""
-        self._latest = max(self._latest, self._clock.now())
+        """Gregorian seconds; a clock that is set back a little waits, so that lists stay ascending.
+
+        Set back by more it is believed: order comes from `seq`, and a time that was wrong once must not stay wrong.
+        """
+        now = self._clock.now()
+        if not now < self._latest <= now + _SMALL_STEP_S:
+            self._latest = now
         return self._latest
+
+    def end_time(self, task: Task) -> int:
+        """Gregorian seconds of a task's end now: as long after its start as it took, if the clock was set meanwhile."""
+        now, began = self._clock.now(), self._started.get(task.id)
+        if began is None or task.started_at is None:
+            return now
+        took_s = self._clock.monotonic() - began
+        if abs(now - task.started_at - took_s) <= _SMALL_STEP_S:
+            return now
+        return task.started_at + round(took_s)
+
+    def answer_time(self) -> int:
+        """Where an answer that is given now stands among others.
+
+        Gregorian seconds at the start of the service, or the latest answer that it found; from there on the time that
+        only goes on. So a clock that is set neither makes a repetition look new nor keeps an answer for ever.
+        """
+        return int(self._zero + self._clock.monotonic())
 
     def take_seq(self) -> int:
         """The next place in the order of submission."""
@@ -123,7 +157,7 @@ class Ledger:
             reply = await effect()
         except BaseException as error:
             if isinstance(error, Refused):
-                await self._remember(origin.refused(error, self.now()))
+                await self._remember(origin.refused(error, self.answer_time()))
             self._land(flight, error)
             raise
         self._land(flight, reply)
@@ -135,11 +169,11 @@ class Ledger:
 
     def expire(self) -> None:
         """Forget answers that are too old, here and on disk."""
-        self._journal.forget(self._answers.expire(self._clock.now()))
+        self._journal.forget(self._answers.expire(self.answer_time()))
 
     async def probe(self) -> None:
         """Find out whether a store that refused would take something now: an answer that nobody will ask for."""
-        probe = Remembered("", "probe", b"", b"true", self._clock.now())
+        probe = Remembered("", "probe", b"", b"true", self.answer_time())
         with suppress(KazooTasksError):
             await self.commit([], [probe])
 
@@ -154,8 +188,15 @@ class Ledger:
             self._answers.keep(answer)
         for change in changes:
             self.registry.apply(change)
+            self._time(change)
         for change in changes:
             self._announce(change)
+
+    def _time(self, change: Change) -> None:
+        if change.kind is Kind.STARTED:
+            self._started[change.task.id] = self._clock.monotonic()
+        elif change.kind is Kind.ENDED:
+            self._started.pop(change.task.id, None)
 
     def _failed(self, error: BaseException) -> None:
         self.refused = str(error)

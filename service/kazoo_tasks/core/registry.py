@@ -73,6 +73,8 @@ class Registry:
         """Take the tasks that the journal held, ascending by `seq`."""
         self._by_id: dict[str, Task] = {}
         self._by_account: dict[str, list[Task]] = {}
+        # Accounts whose times do not ascend with the order of submission, since a clock was set back.
+        self._unordered: set[str] = set()
         for task in tasks:
             self._add(task)
 
@@ -97,7 +99,8 @@ class Registry:
 
     def page(self, account_id: str, query: Query) -> Page:
         """The wanted tasks of an account from one `seq` on, in order of submission: no more than fit a page."""
-        candidates = _between(self._by_account.get(account_id, []), query)
+        tasks = self._by_account.get(account_id, [])
+        candidates = _from(tasks, query) if account_id in self._unordered else _between(tasks, query)
         found: list[Task] = []
         room = MAX_PAGE_BYTES
         for task in query.select(candidates):
@@ -121,7 +124,10 @@ class Registry:
         tasks = self._by_account.setdefault(task.account_id, [])
         if tasks and tasks[-1].seq > task.seq:
             tasks.insert(bisect_left(tasks, task.seq, key=_by_seq), task)
+            self._unordered.add(task.account_id)
         else:
+            if tasks and tasks[-1].submitted_at > task.submitted_at:
+                self._unordered.add(task.account_id)
             tasks.append(task)
 
     def _replace(self, task: Task) -> None:
@@ -135,10 +141,11 @@ class Registry:
         del tasks[bisect_left(tasks, task.seq, key=_by_seq)]
         if not tasks:
             del self._by_account[task.account_id]
+            self._unordered.discard(task.account_id)
 
 
 def _between(tasks: list[Task], query: Query) -> Iterator[Task]:
-    """The tasks of a list from a `seq` on and within times; both ascend, so nothing has to be looked at for it."""
+    """The tasks of a list from a `seq` on and within times; where both ascend nothing has to be looked at for it."""
     begin = bisect_left(tasks, query.start_seq, key=_by_seq)
     if query.created_from is not None:
         begin = max(begin, bisect_left(tasks, query.created_from, key=_by_time))
@@ -148,6 +155,16 @@ def _between(tasks: list[Task], query: Query) -> Iterator[Task]:
     return islice(tasks, begin, end)
 
 
+def _from(tasks: list[Task], query: Query) -> Iterator[Task]:
+    """The same where times do not ascend."""
+    found: Iterator[Task] = islice(tasks, bisect_left(tasks, query.start_seq, key=_by_seq), None)
+    if (earliest := query.created_from) is not None:
+        found = (task for task in found if task.submitted_at >= earliest)
+    if (latest := query.created_to) is not None:
+        found = (task for task in found if task.submitted_at <= latest)
+    return found
+
+
 def _weight(task: Task) -> int:
     """About how many bytes it takes in a reply, beyond what every task takes."""
-    return len(task.arguments) + len(task.error or "") + len(task.result or b"")
+    return len(task.arguments) + len(task.error or "") + len(task.result or b"") + len(task.progress or b"")

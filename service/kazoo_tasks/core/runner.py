@@ -216,7 +216,7 @@ class Runner:
         if not task.stop_asked:
             return Change(Kind.REQUEUED, task.take_back())
         # Asked to stop in the moment in which it was neither here nor there.
-        return Change(Kind.ENDED, task.fail(self._ledger.now(), STOPPED_WAITING.text()))
+        return Change(Kind.ENDED, task.fail(self._ledger.end_time(task), STOPPED_WAITING.text()))
 
     def _tell_ended(self, task_ids: Iterable[str]) -> None:
         for task_id in task_ids:
@@ -234,9 +234,8 @@ class Runner:
 
     async def _write(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
         reported = {task.id: task for task in self._reported(reports)}
-        now = self._ledger.now()
         changes = [Change(Kind.PROGRESSED, task) for task in reported.values()]
-        changes += [Change(Kind.ENDED, task) for task in self._ended(reported, over, now)]
+        changes += [Change(Kind.ENDED, task) for task in self._ended(reported, over)]
         try:
             await self._ledger.commit(changes)
         except StoreUnavailable:
@@ -244,11 +243,12 @@ class Runner:
                 await asyncio.sleep(_RETRY_S)
                 await self._write(reports, over)
 
-    def _ended(self, reported: Mapping[str, Task], over: Mapping[str, Outcome], now: int) -> Iterator[Task]:
+    def _ended(self, reported: Mapping[str, Task], over: Mapping[str, Outcome]) -> Iterator[Task]:
         for task_id, outcome in over.items():
             # A word about what is over or gone must not cost those that it came with.
             with suppress(Refused):
-                yield _end(reported.get(task_id) or self._ledger.registry.get(task_id), outcome, now)
+                task = reported.get(task_id) or self._ledger.registry.get(task_id)
+                yield _end(task, outcome, self._ledger.end_time(task))
 
     def _reported(self, reports: Mapping[str, bytes]) -> Iterator[Task]:
         for task_id, progress in reports.items():

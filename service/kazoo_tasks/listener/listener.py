@@ -29,7 +29,7 @@ from kazoo_tasks.model.task import Status
 from kazoo_tasks.ports import Bus, Delivery, Outgoing, SnapshotInfo
 from kazoo_tasks.wire import request as wire
 from kazoo_tasks.wire.body import task_text, tasks_text
-from kazoo_tasks.wire.codec import decode_object, encode
+from kazoo_tasks.wire.codec import encode, parsed_object, unpacked
 from kazoo_tasks.wire.header import is_address, reply_to
 from kazoo_tasks.wire.page import start_key, start_seq
 from kazoo_tasks.wire.reply import Postman
@@ -37,6 +37,7 @@ from kazoo_tasks.wire.reply import Postman
 #: A request that is no valid one is shown to its sender only if it is short.
 _ECHO_BYTES: Final = 16_384
 _PREVIEW_BYTES: Final = 200
+_REASON_CHARACTERS: Final = 1_000
 _log = structlog.get_logger(__name__)
 
 _Verb = Callable[[Any], Awaitable[bytes]]
@@ -84,14 +85,16 @@ class Listener:
         """Deal with one message, whatever it is; never raises."""
         self.arrived += 1
         try:
-            message = decode_object(delivery.body, delivery.content_encoding)
+            text = unpacked(delivery.body, delivery.content_encoding)
+            message = parsed_object(text)
         except Corrupt as error:
             await self._bury(delivery, error)
             return
         try:
             request = wire.parse_request(message)
         except BadRequest as error:
-            await self._complain(delivery, message, error)
+            # Judged by what it became: a few kB of gzip may be megabytes.
+            await self._complain(message if len(text) <= _ECHO_BYTES else {}, message, error)
             await self._bury(delivery, error)
         else:
             await self._take(delivery, request)
@@ -134,13 +137,12 @@ class Listener:
         if to is not None:
             await self._bus.send(Outgoing("targeted", to.routing_key, body, to.headers))
 
-    async def _complain(self, delivery: Delivery, message: dict[str, Any], error: BadRequest) -> None:
-        """Tell the sender of what is no valid request, if it can be told."""
+    async def _complain(self, echo: dict[str, Any], message: dict[str, Any], error: BadRequest) -> None:
+        """Tell the sender of what is no valid request, if it can be told, and show it."""
         server_id = message.get("Server-ID")
         to = reply_to(server_id) if isinstance(server_id, str) and is_address(server_id) else None
         if to is None:
             return
-        echo = message if len(delivery.body) <= _ECHO_BYTES else {}
         body = self._postman.error(message.get("Msg-ID"), echo, error)
         with suppress(BusUnavailable):  # the message comes again, and so does the complaint
             await self._bus.send(Outgoing("targeted", to.routing_key, body, to.headers))
@@ -150,7 +152,7 @@ class Listener:
         preview = delivery.body[:_PREVIEW_BYTES].decode("utf-8", "backslashreplace")
         _log.warning(
             "listener.dead_lettered",
-            reason=str(error),
+            reason=str(error)[:_REASON_CHARACTERS],
             routing_key=delivery.routing_key,
             size=len(delivery.body),
             preview=preview,

@@ -74,14 +74,14 @@ class Task(NamedTuple):
         return self.started_at is not None and self.ended_at is None
 
     def start(self, at: int) -> Task:
-        """Accept it for running.
+        """Accept it for running; never before its submission, whatever a clock says that was set back.
 
         Raises:
             AlreadyStarted: It was started before, whatever became of it.
         """
         if self.started_at is not None:
             raise AlreadyStarted
-        return self._replace(started_at=at)
+        return self._replace(started_at=max(at, self.submitted_at))
 
     def assign(self, epoch: int) -> Task:
         """Hand it to a child.

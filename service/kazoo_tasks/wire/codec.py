@@ -109,7 +109,16 @@ def decode_object(body: bytes, content_encoding: str | None = None) -> dict[str,
     Raises:
         Corrupt: As `decode`, or it is another kind of value.
     """
-    return _object(decode(body, content_encoding))
+    return parsed_object(unpacked(body, content_encoding))
+
+
+def parsed_object(text: bytes) -> dict[str, object]:
+    """The value of a JSON text that must be an object.
+
+    Raises:
+        Corrupt: As `parsed`, or it is another kind of value.
+    """
+    return _object(parsed(text))
 
 
 def decode_reply(body: bytes, content_encoding: str | None = None) -> dict[str, object]:

@@ -20,8 +20,10 @@ from kazoo_tasks.model.errors import (
     TaskRunning,
 )
 from kazoo_tasks.model.outcome import Succeeded
-from support.build import ACCOUNT, OTHER_ACCOUNT
+from support.build import ACCOUNT, NOW, OTHER_ACCOUNT
 from support.core import STOPPED, Office, both, turn
+
+TEN_YEARS = 3_650 * 86_400
 
 
 @pytest.fixture
@@ -275,13 +277,69 @@ async def test_a_cancelled_caller_does_not_lose_what_is_on_disk(office: Office) 
     assert len(office.changes) == 1
 
 
-async def test_a_clock_set_back_leaves_lists_ascending(office: Office) -> None:
-    """Also over a restart: filters by time look only where they must."""
+async def test_a_clock_set_back_by_seconds_leaves_lists_ascending(office: Office) -> None:
+    """Clocks are put right all the time, also between two starts."""
     first = await office.add()
-    office.clock.at -= 3600
+    office.clock.jump(-2)
     second = await office.add()
     again = await Office(office.journal).open()
-    again.clock.at -= 7200
-    third = await again.add()
+    again.clock.jump(-5)
+    third = await again.add(msg_id="after")
 
     assert first["submitted_at"] == second["submitted_at"] == third["submitted_at"]
+
+
+async def test_a_clock_that_was_wrong_once_does_not_stay_wrong(office: Office) -> None:
+    """Ten years ahead and back again: times are the truth, and order comes from the order of submission."""
+    office.clock.jump(TEN_YEARS)
+    ahead = await office.add()
+    office.clock.jump(-TEN_YEARS)
+    back = await office.add()
+    again = await Office(office.journal).open()
+    restarted = await again.add(msg_id="after")
+
+    assert [task["submitted_at"] - NOW for task in (ahead, back, restarted)] == [TEN_YEARS, 0, 0]
+    assert [task.id for task in again.desk.list(ACCOUNT, Query(9)).tasks] == [
+        task["id"] for task in (ahead, back, restarted)
+    ]
+    found = again.desk.list(ACCOUNT, Query(9, created_to=NOW)).tasks
+    assert [task.id for task in found] == [back["id"], restarted["id"]]
+
+
+async def test_no_start_lies_before_its_submission(office: Office) -> None:
+    """Nor an end before its start."""
+    office.clock.jump(3600)
+    task = await office.add()
+    office.clock.jump(-3600)
+    started = await office.start(task["id"])
+    office.pool.end(task["id"])
+    await office.settled()
+    ended = office.desk.read(task["id"], ACCOUNT)
+
+    assert started["started_at"] == task["submitted_at"] == ended.ended_at
+
+
+@pytest.mark.parametrize("jump", [TEN_YEARS, -TEN_YEARS, 3600, 0])
+async def test_a_task_ran_for_as_long_as_it_ran(office: Office, jump: int) -> None:
+    """Whatever the clock was set to meanwhile."""
+    task = await office.add(start=True)
+    office.clock.at += 100
+    office.clock.jump(jump)
+    office.pool.end(task["id"])
+    await office.settled()
+    ended = office.desk.read(task["id"], ACCOUNT)
+
+    assert (ended.ended_at or 0) - (ended.started_at or 0) == 100
+
+
+@pytest.mark.parametrize("jump", [TEN_YEARS, -TEN_YEARS])
+async def test_a_clock_that_jumps_has_nothing_done_twice(office: Office, jump: int) -> None:
+    """A repeated request is known for as long as it is said to be, and no longer."""
+    first = await office.add(msg_id="once")
+    office.clock.jump(jump)
+    office.clock.at += 599
+    office.ledger.expire()
+    assert await office.add(msg_id="once") == first
+    office.clock.at += 2
+    office.ledger.expire()
+    assert await office.add(msg_id="once") != first
