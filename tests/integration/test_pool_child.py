@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from kazoo_tasks.model.outcome import Failure, Succeeded
 from support.pool import Bench, a_pool, failed
@@ -171,11 +173,34 @@ async def test_a_task_that_forks_and_returns_answers_once(bench: Bench) -> None:
     assert all(len(told) == 1 for told in bench.outcomes.values())
 
 
-async def test_what_a_task_prints_goes_to_the_log(capfd: pytest.CaptureFixture[str]) -> None:
-    """Output is the service's stderr, as it is."""
-    async with a_pool() as bench:
-        await bench.run("say", "hello from a task")
-    assert "hello from a task\n" in capfd.readouterr().err
+async def test_what_a_task_prints_goes_to_the_log_as_its_words(capfd: pytest.CaptureFixture[str]) -> None:
+    """And not as a line of the service's, which it could forge."""
+    forged = '{"event": "service.ready"}'
+    with capture_logs() as lines:
+        async with a_pool() as bench:
+            await bench.run("say", forged)
+    assert [line["text"] for line in lines if line["event"] == "pool.output"] == [forged]
+    assert forged not in "".join(capfd.readouterr())
+
+
+async def test_a_task_that_prints_without_end_fills_neither_log_nor_memory() -> None:
+    """The first lines of each second are told, the others counted."""
+    with capture_logs() as lines:
+        async with a_pool() as bench:
+            await bench.run("say", "a line\n" * 1_000_000)
+    told = [line for line in lines if line["event"] == "pool.output"]
+    dropped = sum(line["lines"] for line in lines if line["event"] == "pool.output_dropped")
+    assert len(told) < 500
+    assert len(told) + dropped > 999_000
+
+
+async def test_what_a_task_does_to_its_descriptors_does_not_reach_the_service(bench: Bench) -> None:
+    """They are open files of its own: a flag would be the service's as well."""
+    before = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (0, 1, 2)]
+    assert await bench.result("set_non_blocking", [0, 1, 2]) == "done"
+    assert [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (0, 1, 2)] == before
+    ours = {str(Path(f"/proc/self/fd/{fd}").readlink()) for fd in (0, 1, 2)} - {os.devnull}
+    assert not ours & set(await bench.result("descriptors"))  # type: ignore[call-overload]  # a list of texts
 
 
 async def test_a_task_may_close_its_output(bench: Bench) -> None:

@@ -39,21 +39,30 @@ class Brief(NamedTuple):
     max_result_bytes: int
 
 
+class Ends(NamedTuple):
+    """The child's ends of what joins it to the service.
+
+    Attributes:
+        connection: Requests come over it and answers go.
+        tickets: See pool.line.
+        lifeline: The end of a pipe, to die when nobody holds the other one.
+        output: The end of a pipe, for what tasks print.
+    """
+
+    connection: socket.socket
+    tickets: socket.socket
+    lifeline: int
+    output: int
+
+
 class CannotImport(Exception):
     """A task module cannot be used; the message is one clear sentence."""
 
 
-def main(connection: socket.socket, tickets: socket.socket, lifeline: int, brief: Brief) -> None:
-    """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit.
-
-    Args:
-        connection: Requests come over it and answers go.
-        tickets: See pool.line.
-        lifeline: The end of a pipe, to die when nobody holds the other one.
-        brief: What to do.
-    """
-    settle(brief.slot, lifeline)
-    channel = Channel(connection, tickets)
+def main(ends: Ends, brief: Brief) -> None:
+    """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit."""
+    settle(brief.slot, ends.lifeline, ends.output)
+    channel = Channel(ends.connection, ends.tickets)
     try:
         functions = offered(brief.modules)
     except CannotImport as error:

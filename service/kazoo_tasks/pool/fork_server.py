@@ -21,14 +21,14 @@ from typing import Final, NoReturn
 import setproctitle
 
 from kazoo_tasks.pool import child
-from kazoo_tasks.pool.child import Brief
+from kazoo_tasks.pool.child import Brief, Ends
 from kazoo_tasks.pool.settle import die_with_service
 
 #: What a status pipe carries: the child's process id, and once it is dead its exit code, negative for a signal.
 NUMBER: Final = struct.Struct(">q")
 MAX_MESSAGE: Final = 64 * 1024
-#: What comes with a brief: the child's connection, its tickets, its lifeline, and the pipe for its status.
-DESCRIPTORS: Final = 4
+#: What comes with a brief: the child's connection, tickets, lifeline and output, and the pipe for its status.
+DESCRIPTORS: Final = 5
 
 
 def main(control: int, lifeline: int) -> NoReturn:
@@ -117,8 +117,9 @@ class ForkServer:
             self._control.close()
             for fd in (self._lifeline, self._woken, self._waker, status, *self._statuses.values()):
                 os.close(fd)
-            connection, tickets, lifeline = theirs
-            child.main(socket.socket(fileno=connection), socket.socket(fileno=tickets), lifeline, brief)
+            connection, tickets, lifeline, output = theirs
+            sockets = socket.socket(fileno=connection), socket.socket(fileno=tickets)
+            child.main(Ends(*sockets, lifeline, output), brief)
         except BaseException:  # noqa: BLE001 - told; nothing may return into the server's loop
             traceback.print_exc()
         finally:

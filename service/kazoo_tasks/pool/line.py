@@ -11,7 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from kazoo_tasks.pool.frame import RUN, SKIP
+from kazoo_tasks.pool.frame import RUN, SKIP, Request
 from kazoo_tasks.ports import Assignment
 
 #: More than can be there: a few for each run that was sent ahead.
@@ -85,3 +85,8 @@ class Line:
         if marks:
             self._tickets.issue(bytes(marks))
         return taken[::-1]
+
+
+def frame_of(run: Assignment) -> bytes:
+    """What a child is sent to be given a run."""
+    return Request(run.task_id, run.module, run.function, run.attempt, run.arguments).encode()

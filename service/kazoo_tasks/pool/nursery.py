@@ -32,12 +32,14 @@ class Child:
         pidfd: Readable once it is dead; valid however often the number is used again.
         status_fd: Readable once the fork server has said how it ended, or is gone itself.
         lifeline: The end of a pipe; the kernel kills the child's group when nobody holds it any more.
+        output_fd: What the child prints, to be read without waiting.
     """
 
     pid: int
     pidfd: int
     status_fd: int
     lifeline: int
+    output_fd: int
     connection: socket.socket
     tickets: Tickets
 
@@ -63,7 +65,7 @@ class Child:
         """Close everything that leads to it; if it still lives, that ends it."""
         self.connection.close()
         self.tickets.close()
-        for fd in (self.pidfd, self.status_fd, self.lifeline):
+        for fd in (self.pidfd, self.status_fd, self.lifeline, self.output_fd):
             os.close(fd)
 
 
@@ -78,8 +80,14 @@ class _Server:
             # It finds what we find, and so do the children.
             find = f"import sys; sys.path[:] = {sys.path!r}"
             run = f"from {fork_server.__name__} import main; main(*{theirs})"
+            # None of its descriptors is ours: what a task does to one, such as O_NONBLOCK, it would do to us.
+            nothing = subprocess.DEVNULL
             self._process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
-                [sys.executable, "-c", f"{find}; {run}"], stdin=subprocess.DEVNULL, pass_fds=theirs
+                [sys.executable, "-c", f"{find}; {run}"],
+                stdin=nothing,
+                stdout=nothing,
+                stderr=nothing,
+                pass_fds=theirs,
             )
         except BaseException:
             self.close()
@@ -178,9 +186,11 @@ class Nursery:
             their_lifeline, lifeline = os.pipe()
             ours.callback(os.close, lifeline)
             theirs.callback(os.close, their_lifeline)
-            server.fork(
-                brief, [their_connection.fileno(), tickets.taker.fileno(), their_lifeline, their_status]
-            )
+            output, their_output = os.pipe()
+            ours.callback(os.close, output)
+            theirs.callback(os.close, their_output)
+            their_ends = [their_connection.fileno(), tickets.taker.fileno(), their_lifeline, their_output]
+            server.fork(brief, [*their_ends, their_status])
             theirs.close()
             pid = _read_number(status)
             if pid is None:
@@ -190,7 +200,8 @@ class Nursery:
             ours.pop_all()
         self._proven = True
         connection.setblocking(False)  # noqa: FBT003 - the signature of the standard library
-        return Child(pid, pidfd, status, lifeline, connection, tickets)
+        os.set_blocking(output, False)
+        return Child(pid, pidfd, status, lifeline, output, connection, tickets)
 
 
 def _read_number(pipe: int) -> int | None:

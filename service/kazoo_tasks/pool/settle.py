@@ -19,14 +19,14 @@ import setproctitle
 _OOM_SCORE_ADJ = b"500"
 
 
-def settle(slot: int, lifeline: int) -> None:
+def settle(slot: int, lifeline: int, output: int) -> None:
     """Do all of it, in the order in which it matters."""
     os.setsid()
     # The whole group: what the task itself has started goes as well.
     die_with_service(lifeline, -os.getpgrp())
     _reset_signals()
     _limit()
-    _redirect()
+    _redirect(output)
     setproctitle.setproctitle(f"kazoo-tasks child {slot}")
 
 
@@ -61,12 +61,14 @@ def _limit() -> None:
         os.close(score)
 
 
-def _redirect() -> None:
-    """Give tasks an empty input, and put what they print where the service logs."""
+def _redirect(output: int) -> None:
+    """Give tasks an empty input, and an output that is this child's alone: nothing here is the service's."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    os.dup2(2, 1)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
     # By line, since a child may be killed with a full buffer.
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:

@@ -14,10 +14,11 @@ from typing import Protocol
 
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool import verdict
-from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, Request, untag
-from kazoo_tasks.pool.line import Line
+from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, untag
+from kazoo_tasks.pool.line import Line, frame_of
 from kazoo_tasks.pool.link import Link
 from kazoo_tasks.pool.nursery import Child
+from kazoo_tasks.pool.output import Output
 from kazoo_tasks.pool.verdict import Handling
 from kazoo_tasks.ports import Assignment
 
@@ -119,6 +120,7 @@ class Slot:
         self._rules = rules
         self._child: Child | None = None
         self._link: Link | None = None
+        self._output: Output | None = None
         self._line: Line | None = None
         self._began_at = 0.0
         self._handling = Handling()
@@ -147,6 +149,7 @@ class Slot:
         self._was_ready = self._orphaned = self._deliberate = False
         self._link = Link(self._loop, child.connection, self, cap)
         self._line = Line(child.tickets)
+        self._output = Output(self._loop, child.output_fd, self.number)
         self._loop.add_reader(child.status_fd, self._status_known)
         why = f"it was not ready within {self._rules.start_timeout_s:g} s"
         self._set_timer(self._rules.start_timeout_s, lambda: self.distrusted(why))
@@ -172,7 +175,7 @@ class Slot:
         if self.state is State.IDLE:
             self._turn(State.BUSY)
             self._begin(assignments[0])
-        link.send(b"".join(map(_request, assignments)))
+        link.send(b"".join(map(frame_of, assignments)))
 
     def take_back(self, task_ids: Collection[str]) -> list[Assignment]:
         """Take out the runs of these tasks that the child has not begun."""
@@ -363,6 +366,8 @@ class Slot:
     def _release(self, child: Child, link: Link) -> None:
         self._cancel_timer()
         link.close()
+        if self._output is not None:
+            self._output.close()
         if self._orphaned:
             self._loop.remove_reader(child.pidfd)
         # Whatever the child had started goes with it, however it ended itself.
@@ -394,7 +399,3 @@ class Slot:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _request(run: Assignment) -> bytes:
-    return Request(run.task_id, run.module, run.function, run.attempt, run.arguments).encode()
