@@ -85,8 +85,10 @@ class Journal(Protocol):
         """Drop remembered answers older than these Gregorian seconds, with some later commit."""
         ...
 
-    async def snapshot(self) -> SnapshotInfo:
+    async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:
         """Write and verify a point-in-time copy while commits go on.
+
+        What was asked for is kept apart from what is due, so that it takes the place of no other.
 
         Raises:
             StoreUnavailable: It could not be written; older snapshots are untouched.

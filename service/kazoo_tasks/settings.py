@@ -112,9 +112,14 @@ class Settings(BaseModel):
         10.0, ge=0, le=3600, description="How long running tasks may go on when the service stops."
     )
     snapshot_interval_s: int = Field(3600, ge=1, description="Seconds between snapshots.")
-    snapshot_keep: int = Field(24, ge=1, description="Snapshots that are kept at most.")
+    snapshot_asked_interval_s: int = Field(
+        60, ge=0, description="Seconds after a snapshot that was asked for in which no other is taken."
+    )
+    snapshot_keep: int = Field(
+        24, ge=1, description="Snapshots that are kept at most; of those asked for, three beside them."
+    )
     snapshot_keep_days: int = Field(
-        7, ge=1, description="Days for which they are kept; the newest always is."
+        7, ge=1, description="Days for which they are kept; the newest three always are."
     )
 
     @field_validator("modules", mode="before")

@@ -18,6 +18,7 @@ from bench.loading import cpu_s, main
 from bench.raw import RawClient, connect
 from bench.spec import ACCOUNT, NOOP, Asking, Fields, Tasking, Told, summed_up
 
+_OPERATORS: Final = {"snapshot_req": "tasks.operator.snapshot"}
 _ID: Final = b"@" * 32
 _MSG_ID: Final = b'"Msg-ID":"'
 
@@ -30,7 +31,7 @@ class Form:
         headers = {"App-Name": "bench", "App-Version": "1", "Event-Category": "tasks", "Event-Name": event}
         body = orjson.dumps({**headers, "Msg-ID": _ID.decode(), "Server-ID": address, **fields})
         self.before, self.behind = body.split(_ID)
-        self.key = f"tasks.{event.removesuffix('_req')}"
+        self.key = _OPERATORS.get(event) or f"tasks.{event.removesuffix('_req')}"
 
     def send(self, client: RawClient, msg_id: bytes) -> None:
         """Send it under an id."""

@@ -29,7 +29,9 @@ def p11(stage: Stage) -> list[Row]:
         probe = place / "probe"
         _reset(probe)
         more = {PROBE_VARIABLE: str(probe)}
-        with stage.service(dataset(MANY), snapshot_keep="1", **more) as service:
+        with stage.service(
+            dataset(MANY), snapshot_keep="1", snapshot_asked_interval_s="0", **more
+        ) as service:
             for _ in range(stage.runs):
                 quiet.append(_measure(service.url, probe))
                 taking.append(_measure(service.url, probe, snapshot=True))

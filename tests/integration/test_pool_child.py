@@ -194,12 +194,16 @@ async def test_a_task_that_prints_without_end_fills_neither_log_nor_memory() -> 
     assert len(told) + dropped > 999_000
 
 
+def _open_at(fd: int) -> str:
+    return str(Path(f"/proc/self/fd/{fd}").readlink())
+
+
 async def test_what_a_task_does_to_its_descriptors_does_not_reach_the_service(bench: Bench) -> None:
     """They are open files of its own: a flag would be the service's as well."""
     before = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (0, 1, 2)]
     assert await bench.result("set_non_blocking", [0, 1, 2]) == "done"
     assert [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (0, 1, 2)] == before
-    ours = {str(Path(f"/proc/self/fd/{fd}").readlink()) for fd in (0, 1, 2)} - {os.devnull}
+    ours = {_open_at(fd) for fd in (0, 1, 2)} - {os.devnull}
     assert not ours & set(await bench.result("descriptors"))  # type: ignore[call-overload]  # a list of texts
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from kazoo_tasks.bus.memory import MemoryBroker, MemoryBus
 from kazoo_tasks.listener.announcer import Announcer
+from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
 from kazoo_tasks.listener.listener import Listener
 from kazoo_tasks.ports import Incoming, Outgoing, Subscription
 from kazoo_tasks.wire.codec import decode_object, encode
 from kazoo_tasks.wire.header import Sender
 from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.request import REQUESTS
 from support.build import a_message
 from support.core import Office, turn
 
@@ -32,9 +34,8 @@ class Crossbar:
         self.service_bus = MemoryBus(broker)
         postman = Postman(SENDER)
         self.announcer = Announcer(self.service_bus, postman)
-        self.listener = Listener(
-            self.service_bus, office.desk, postman, office.errands, office.journal.snapshot
-        )
+        asked = AskedSnapshots(office.journal, office.clock.monotonic, interval_s=60)
+        self.listener = Listener(self.service_bus, office.desk, postman, office.errands, asked.take)
         self.mail: list[dict[str, Any]] = []
         self._inbox: Subscription | None = None
         self._ids = itertools.count()
@@ -62,12 +63,17 @@ class Crossbar:
         """Send a request and give back the reply."""
         fields = {"Server_ID": self.address, "Msg_ID": f"m{next(self._ids)}", **fields}
         seen = len(self.mail)
-        await self.post(encode(a_message(event, **fields)), f"tasks.{event.removesuffix('_req')}")
+        await self.post(encode(a_message(event, **fields)), _key(event))
         await turn(lambda: len(self.mail) > seen)
         return self.mail[-1]
 
     def _take(self, incoming: Incoming) -> None:
         self.mail.append(decode_object(incoming.body))
+
+
+def _key(event: str) -> str:
+    request = REQUESTS.get(event)
+    return request.routing_key() if request else "tasks.x"
 
 
 async def a_crossbar() -> Crossbar:

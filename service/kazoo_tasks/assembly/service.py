@@ -30,6 +30,7 @@ from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.listener.announcer import Announcer
+from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
 from kazoo_tasks.listener.heartbeat import Heartbeat
 from kazoo_tasks.listener.listener import Listener
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
@@ -76,7 +77,8 @@ class Service:
         self._pool = ProcessPool(_pool_settings(settings, paths))
         self._runner = Runner(self._ledger, self._pool, turns, self._errands)
         desk = Desk(self._catalogue, self._ledger, self._runner, turns, os.urandom)
-        self._listener = Listener(self._bus, desk, postman, self._errands, self._journal.snapshot)
+        asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
+        self._listener = Listener(self._bus, desk, postman, self._errands, asked.take)
         self._heartbeat = Heartbeat(self._bus, postman, clock.now(), settings.zone, settings.heartbeat_s)
         self._watchdog = Watchdog(self._bus, postman, lambda: self._listener.arrived, Watch())
         self._collector = Collector()

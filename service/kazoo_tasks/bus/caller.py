@@ -16,6 +16,7 @@ from kazoo_tasks.model.errors import BusUnavailable, Corrupt
 from kazoo_tasks.ports import Bus, Incoming, Outgoing, Subscription
 from kazoo_tasks.wire.codec import decode_reply, encode
 from kazoo_tasks.wire.header import TASKS, Sender
+from kazoo_tasks.wire.request import REQUESTS
 
 #: Kazoo's crossbar waits as long.
 DEFAULT_TIMEOUT_S: Final = 2.0
@@ -55,7 +56,7 @@ class BusCaller:
         self._waiting.setdefault(msg_id, []).append(reply)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._bus.send(Outgoing("tasks", f"tasks.{event.removesuffix('_req')}", body))
+                await self._bus.send(Outgoing("tasks", REQUESTS[event].routing_key(), body))
                 return await reply
         except TimeoutError as error:
             raise BusUnavailable(

@@ -34,7 +34,8 @@ class Declaration:
         await self._queue(topology.DEAD_LETTER_QUEUE, topology.DEAD_LETTER_ARGUMENTS)
         await self._queue(requests.name, requests.arguments)
         async with self._channel() as channel:
-            await channel.queue_bind(requests.name, topology.REQUEST_EXCHANGE, topology.REQUEST_KEYS)
+            for keys in topology.REQUEST_KEYS:
+                await channel.queue_bind(requests.name, topology.REQUEST_EXCHANGE, keys)
         return differing
 
     async def _exchange(self, name: str, kind: topology.ExchangeType) -> bool:

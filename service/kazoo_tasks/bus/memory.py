@@ -58,7 +58,7 @@ class MemoryBroker:
     def publish(self, sent: Outgoing, content_encoding: str | None = None) -> None:
         """Give a message to every queue that is bound for it."""
         message, exchange, key = Message(sent, content_encoding), sent.exchange, sent.routing_key
-        if exchange == REQUEST_EXCHANGE and routes(exchange, REQUEST_KEYS, key):
+        if exchange == REQUEST_EXCHANGE and any(routes(exchange, keys, key) for keys in REQUEST_KEYS):
             self._ready.append(message)
             self._schedule()
             self._push_out()

@@ -24,7 +24,7 @@ EXCHANGES: Final = MappingProxyType[str, ExchangeType](
 #: Where requests are published, and the keys that make them requests. Task events have more words and do not
 #: match.
 REQUEST_EXCHANGE: Final = "tasks"
-REQUEST_KEYS: Final = "tasks.*"
+REQUEST_KEYS: Final = ("tasks.*", "tasks.operator.*")
 
 DEAD_LETTER_QUEUE: Final = "tasks.dead"
 DEAD_LETTER_MAX_LENGTH: Final = 1000

@@ -122,6 +122,7 @@ REFUSALS: Final[Mapping[str, Callable[[Asked, dict[str, Any]], Fault]]] = {
     "not_running": _wrong_state,
     "quota_exceeded": lambda *_: TOO_MANY,
     "task_running": _wrong_state,
+    "too_soon": lambda *_: TOO_MANY,
     STORE_FAULT: lambda *_: STORE_DOWN,
 }
 

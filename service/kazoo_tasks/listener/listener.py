@@ -91,7 +91,7 @@ class Listener:
             await self._bury(delivery, error)
             return
         try:
-            request = wire.parse_request(message)
+            request = wire.parse_request(message, delivery.routing_key)
         except BadRequest as error:
             # Judged by what it became: a few kB of gzip may be megabytes.
             await self._complain(message if len(text) <= _ECHO_BYTES else {}, message, error)

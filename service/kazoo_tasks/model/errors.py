@@ -106,6 +106,12 @@ class TaskRunning(Refused):
     reply = "task_running"
 
 
+class TooSoon(Refused):
+    """It was done a moment ago; `detail` has `retry_in_s`."""
+
+    reply = "too_soon"
+
+
 class MsgIdConflict(Refused):
     """This Msg-ID was used for another request."""
 

@@ -68,7 +68,7 @@ class MemoryJournal:
         """Drop answers older than these Gregorian seconds with the next commit."""
         self._forget_before = max(self._forget_before, before)
 
-    async def snapshot(self) -> SnapshotInfo:
+    async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:  # noqa: ARG002 - none is kept, so none is kept apart
         """Say that there is one.
 
         Raises:

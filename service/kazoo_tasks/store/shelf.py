@@ -20,7 +20,10 @@ from kazoo_tasks.store.directory import sync_directory, sync_file
 from kazoo_tasks.store.statement import SQL
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
-_NAME: Final = re.compile(r"(\d{8}T\d{6}Z)-(\d+)-(\d+)\.sqlite3")
+_ASKED: Final = "-asked"
+_NAME: Final = re.compile(rf"(\d{{8}}T\d{{6}}Z)-(\d+)-(\d+)({_ASKED})?\.sqlite3")
+#: A clock that is set ahead makes all of them old at once: so many of the newest stay whatever their age.
+_AGELESS: Final = 3
 PARTIAL: Final = ".partial"
 
 
@@ -31,6 +34,7 @@ class Snapshot:
     Attributes:
         epoch: The service's start that took it.
         number: Which one of that start.
+        asked: Somebody asked for it; it was not due.
     """
 
     path: Path
@@ -38,14 +42,20 @@ class Snapshot:
     epoch: int
     number: int
     size_bytes: int
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How many snapshots are kept, and how long; the newest always is."""
+    """How many snapshots are kept, and how long; the newest three always are.
+
+    Attributes:
+        asked: How many of those that somebody asked for, which are counted apart.
+    """
 
     count: int = 24
     days: float = 7
+    asked: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +64,10 @@ class Shelf:
 
     path: Path
 
-    def place(self, taken_at: int, epoch: int, number: int) -> Path:
+    def place(self, taken_at: int, epoch: int, number: int, *, asked: bool = False) -> Path:
         """Where a new one goes; names sort by Gregorian time first."""
         stamp = datetime.fromtimestamp(to_unix(taken_at), UTC).strftime(_STAMP)
-        return self.path / f"{stamp}-{epoch:06}-{number:04}.sqlite3"
+        return self.path / f"{stamp}-{epoch:06}-{number:04}{_ASKED if asked else ''}.sqlite3"
 
     def snapshots(self) -> list[Snapshot]:
         """All finished ones, newest first: by start and number, since a clock may have been set back between them."""
@@ -88,10 +98,14 @@ class Shelf:
     def rotate(self, keep: Keep, now: int) -> list[Path]:
         """Remove those that are too many or too old; gives what was removed."""
         oldest = datetime.fromtimestamp(to_unix(now), UTC) - timedelta(days=keep.days)
+        found = self.snapshots()
+        due = [snapshot for snapshot in found if not snapshot.asked]
+        asked = [snapshot for snapshot in found if snapshot.asked]
         gone = [
             snapshot.path
-            for place, snapshot in enumerate(self.snapshots())
-            if place and (place >= keep.count or snapshot.taken_at < oldest)
+            for snapshots, count in ((due, keep.count), (asked, keep.asked))
+            for place, snapshot in enumerate(snapshots)
+            if place and (place >= count or (place >= _AGELESS and snapshot.taken_at < oldest))
         ]
         for path in gone:
             path.unlink(missing_ok=True)
@@ -160,6 +174,6 @@ def _read(path: Path) -> Snapshot | None:
     match = _NAME.fullmatch(path.name)
     if not match:
         return None
-    stamp, epoch, number = match.groups()
+    stamp, epoch, number, asked = match.groups()
     taken_at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
-    return Snapshot(path, taken_at, int(epoch), int(number), path.stat().st_size)
+    return Snapshot(path, taken_at, int(epoch), int(number), path.stat().st_size, asked is not None)

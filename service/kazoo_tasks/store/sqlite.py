@@ -87,7 +87,7 @@ class SqliteJournal:
         """
         self._file.forget_before = max(self._file.forget_before, before)
 
-    async def snapshot(self) -> SnapshotInfo:
+    async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:
         """Copy the file, verify the copy and let the oldest ones go.
 
         Commits go on between the steps of the copying; verification works on the copy alone, in another thread.
@@ -99,7 +99,7 @@ class SqliteJournal:
         if self._writer is None:
             raise StoreUnavailable("the journal is not open")
         self._snapshots += 1
-        place = self._shelf.place(self._clock.now(), self._epoch, self._snapshots)
+        place = self._shelf.place(self._clock.now(), self._epoch, self._snapshots, asked=asked)
         draft = place.with_name(place.name + PARTIAL)
         try:
             tasks = await self._writer.run(partial(self._file.copy, draft, self._writer.flush))

@@ -26,6 +26,7 @@ Refusal = Literal[
     "not_running",
     "quota_exceeded",
     "task_running",
+    "too_soon",
 ]
 #: Those for any request that would change something.
 Unchanged = Literal["datastore_fault", "msg_id_conflict"]
@@ -177,7 +178,8 @@ class SnapshotReply(Header):
     """Where the snapshot is and what it holds."""
 
     event_category: Literal["tasks"] = Field(alias="Event-Category")
-    reply: dict[str, Any] | Literal["datastore_fault"] = Field(alias="Reply")
+    reply: dict[str, Any] | Literal["datastore_fault", "too_soon"] = Field(alias="Reply")
+    error: dict[str, Any] | None = Field(None, alias="Error", description="when to ask again")
 
 
 class ErrorReply(Header):

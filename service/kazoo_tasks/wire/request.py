@@ -36,8 +36,15 @@ class Request(Header):
     """A request of one kind; `key` is what its routing key ends with."""
 
     key: ClassVar[str]
+    #: An operator's, which has a routing key that a broker can keep from callers.
+    is_operators: ClassVar[bool] = False
     event_category: Literal["tasks"] = Field(alias="Event-Category")
     account_id: AccountId | None = Field(None, alias="Account-ID")
+
+    @classmethod
+    def routing_key(cls) -> str:
+        """What it is published with."""
+        return f"tasks.operator.{cls.key}" if cls.is_operators else f"tasks.{cls.key}"
 
     @property
     def owner(self) -> str:
@@ -166,6 +173,7 @@ class SnapshotRequest(Request):
     """Write a snapshot of the store now; an operator's request, not Kazoo's."""
 
     key = "snapshot"
+    is_operators = True
     event_name: Literal["snapshot_req"] = Field(alias="Event-Name")
 
 
@@ -192,17 +200,21 @@ REQUESTS: Final[dict[str, type[Request]]] = {
 }
 
 
-def parse_request(body: dict[str, Any]) -> Request:
+def parse_request(body: dict[str, Any], routing_key: str = "") -> Request:
     """The request that a message is.
 
     Raises:
-        BadRequest: It lacks headers, is of an unknown kind, or its fields are wrong; all problems at once.
+        BadRequest: It lacks headers, is of an unknown kind, or its fields are wrong; all problems at once. Or it is an
+            operator's and did not come as such.
     """
     name = body.get("Event-Name")
     model = REQUESTS.get(name) if isinstance(name, str) else None
     if model is None:
         header = validated(Header, body)
         raise BadRequest(not_listed("Event-Name", list(REQUESTS), header.event_name))
+    if model.is_operators and routing_key != model.routing_key():
+        said = f"Expected the routing key {model.routing_key()}"
+        raise BadRequest(problem("Event-Name", "routing_key", said, value=routing_key))
     request = validated(model, body)
     request.check()
     return request

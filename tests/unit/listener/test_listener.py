@@ -209,3 +209,22 @@ async def test_a_bug_in_a_verb_buries_its_message_and_no_other(
 
     assert (await crossbar.ask("lookup_req"))["Help"]
     assert crossbar.listener.counts["bug"] == 1
+
+
+async def test_a_snapshot_is_taken_for_an_operator_alone(crossbar: Crossbar) -> None:
+    """Whom the broker lets publish with a key of its own."""
+    await crossbar.post(encode(a_message("snapshot_req", Server_ID=crossbar.address)), "tasks.snapshot")
+    await turn(lambda: crossbar.mail)
+
+    assert "tasks.operator.snapshot" in crossbar.mail[0]["Error-Message"]
+    assert len(crossbar.broker.dead_letters) == 1
+
+
+async def test_a_snapshot_is_not_taken_again_soon(crossbar: Crossbar) -> None:
+    """Each is a copy of everything; it is told when to come again."""
+    assert (await crossbar.ask("snapshot_req"))["Reply"]["tasks"] == 0
+    crossbar.office.clock.at += 50
+    refused = await crossbar.ask("snapshot_req")
+    assert (refused["Reply"], refused["Error"]) == ("too_soon", {"retry_in_s": 10})
+    crossbar.office.clock.at += 10
+    assert (await crossbar.ask("snapshot_req"))["Reply"]["tasks"] == 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from kazoo_tasks.model.gregorian import from_unix
 from kazoo_tasks.store.shelf import Keep, Shelf
 
@@ -49,17 +47,32 @@ def test_too_many_go(tmp_path: Path) -> None:
 
 def test_too_old_ones_go(tmp_path: Path) -> None:
     """By their date, not by the file's."""
-    shelf = filled(tmp_path, 8 * DAY, 6 * DAY, 0)
+    shelf = filled(tmp_path, 9 * DAY, 8 * DAY, 6 * DAY, 2, 1, 0)
     shelf.rotate(Keep(days=7), NOON)
-    assert numbers(shelf) == [3, 2]
+    assert numbers(shelf) == [6, 5, 4, 3]
 
 
-@pytest.mark.parametrize("keep", [Keep(count=0), Keep(days=0)])
-def test_the_newest_always_stays(tmp_path: Path, keep: Keep) -> None:
+def test_the_newest_always_stays(tmp_path: Path) -> None:
     """Whatever the rules say."""
     shelf = filled(tmp_path, 90 * DAY, 80 * DAY)
-    shelf.rotate(keep, NOON)
+    shelf.rotate(Keep(count=0), NOON)
     assert numbers(shelf) == [2]
+
+
+def test_a_clock_that_is_set_ahead_takes_not_all_of_them(tmp_path: Path) -> None:
+    """Ten years later all are too old."""
+    shelf = filled(tmp_path, 4, 3, 2, 1)
+    shelf.rotate(Keep(), NOON + 3_650 * DAY)
+    assert numbers(shelf) == [4, 3, 2]
+
+
+def test_those_that_were_asked_for_take_the_place_of_no_other(tmp_path: Path) -> None:
+    """However many there are."""
+    shelf = filled(tmp_path, 40, 30)
+    for number in range(3, 30):
+        shelf.place(NOON, 1, number, asked=True).touch()
+        shelf.rotate(Keep(count=2), NOON)
+    assert numbers(shelf) == [29, 28, 27, 2, 1]
 
 
 def test_other_files_are_let_be(tmp_path: Path) -> None:
