@@ -21,9 +21,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 #: So many problems are told; an answer must not be larger than what was asked.
 MAX_PROBLEMS: Final = 20
-#: With more than these pydantic takes longer to put them into words than anybody may wait.
+#: More than these take pydantic longer to put into words than anybody may wait.
 _MAX_COUNTED: Final = 200
-#: Of a list with more problems than that so many items are looked at again.
+#: Of a list with more items than that so many are looked at first.
 _BEGINNING: Final = 50
 #: What is shown of a value, as JSON text, and of a key.
 ECHO_BYTES: Final = 200
@@ -53,16 +53,18 @@ def validated(model: type[_Model], value: object) -> _Model:
     Raises:
         BadRequest: With its problems at once, the first `MAX_PROBLEMS` of them.
     """
+    if isinstance(value, dict):
+        _validate_beginning(model, value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        if error.error_count() > _MAX_COUNTED and isinstance(value, dict):
-            _validate_beginning(model, value)
         raise BadRequest(problems(error)) from error
 
 
 def _validate_beginning(model: type[BaseModel], value: dict[str, Any]) -> None:
-    """Find the first problems of lists in which there are too many to be told."""
+    """Look at the beginning of long lists first: pydantic takes 20 ms to find all that may be wrong with one."""
+    if not any(isinstance(part, list) and len(part) > _MAX_COUNTED for part in value.values()):
+        return
     beginning = {key: part[:_BEGINNING] if isinstance(part, list) else part for key, part in value.items()}
     try:
         model.model_validate(beginning)
