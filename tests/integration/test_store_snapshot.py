@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -114,7 +116,7 @@ class Load:
 
 def large(seq: int, attempt: int = 0) -> Task:
     """A task that fills half a page."""
-    return a_task(seq, attempt=attempt, arguments=b"x" * 2000)
+    return a_task(seq, attempt=attempt, arguments=b'["' + b"x" * 1996 + b'"]')
 
 
 def pair_of(number: int) -> tuple[int, int]:
@@ -265,3 +267,67 @@ async def test_the_date_in_the_name_is_the_clocks(journal: SqliteJournal, tmp_pa
     await journal.snapshot()
     (snapshot,) = list_snapshots(tmp_path / "data")
     assert snapshot.taken_at.year == 2016
+
+
+FORGED = {
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON task BEGIN DELETE FROM task; END",
+    "a view": "CREATE VIEW v AS SELECT * FROM task",
+    "an index": "CREATE INDEX i ON task (id)",
+    "a missing column": "ALTER TABLE task DROP COLUMN progress",
+    "a column more": "ALTER TABLE task ADD COLUMN more TEXT",
+    "a bad epoch": "UPDATE meta SET value = -1 WHERE key = 'epoch'",
+    "an epoch beyond all": "UPDATE meta SET value = 9223372036854775807 WHERE key = 'epoch'",
+    "no epoch": "DELETE FROM meta WHERE key = 'epoch'",
+    "a bad seq": "UPDATE task SET seq = -5 WHERE seq = 1",
+    "arguments that are no JSON": "UPDATE task SET arguments = CAST('nope' AS BLOB)",
+    "arguments that are no array": "UPDATE task SET arguments = CAST('{}' AS BLOB)",
+    "a result that is no JSON": "UPDATE task SET result = CAST('{' AS BLOB)",
+    "an account that is none": "UPDATE task SET account_id = 'x'",
+    "a time before all": "UPDATE task SET submitted_at = -1",
+    "text that is none": "UPDATE task SET module = CAST(x'ff' AS TEXT)",
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+async def test_a_file_that_would_not_start_replaces_nothing(
+    journal: SqliteJournal, tmp_path: Path, name: str
+) -> None:
+    """All of it is looked through first; one sentence says what is wrong."""
+    await add(journal, 1, 2)
+    snapshot = Path((await journal.snapshot()).path)
+    await journal.close()
+    with closing(sqlite3.connect(snapshot)) as forged:
+        forged.executescript(FORGED[name])
+    before = contents(tmp_path / "data")
+    with pytest.raises(CannotStart, match=r"is damaged: "):
+        restore(snapshot, tmp_path / "data", force=True)
+    assert contents(tmp_path / "data") == before
+
+
+async def test_a_file_of_holes_is_not_read(journal: SqliteJournal, tmp_path: Path) -> None:
+    """Twenty gigabytes of nothing take no time and no room."""
+    snapshot = Path((await journal.snapshot()).path)
+    await journal.close()
+    os.truncate(snapshot, 20 * 2**30)
+    with pytest.raises(CannotStart, match=r"expected \d+ bytes, as it says, got 21474836480"):
+        restore(snapshot, tmp_path / "data", force=True)
+
+
+async def test_a_draft_that_is_a_link_leads_nowhere(journal: SqliteJournal, tmp_path: Path) -> None:
+    """What it points to is not overwritten."""
+    await add(journal, 1)
+    snapshot = Path((await journal.snapshot()).path)
+    await journal.close()
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "data" / "journal.sqlite3.new").symlink_to(precious)
+    restore(snapshot, tmp_path / "data", force=True)
+    assert precious.read_text() == "mine"
+    assert len((await seen(tmp_path / "data"))[1]) == 1
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """The files of a directory, byte for byte."""
+    return {
+        path.name: path.read_bytes() for path in directory.iterdir() if path.is_file() and path.name != "lock"
+    }

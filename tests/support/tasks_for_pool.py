@@ -4,14 +4,21 @@ Imported by children only; used by the tests of the pool.
 """
 
 import contextvars
+import json
+import locale
 import os
 import random
 import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from typing_extensions import override
@@ -327,3 +334,61 @@ def set_non_blocking(descriptors: list[int]) -> str:
 def descriptors() -> list[str]:
     """Say what is open here."""
     return [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+
+
+def _chdir_to_nowhere() -> None:
+    nowhere = Path(tempfile.mkdtemp())
+    os.chdir(nowhere)
+    nowhere.rmdir()
+
+
+#: By name: what a task may change of its process.
+CHANGES: dict[str, Callable[[], object]] = {
+    "working directory": lambda: os.chdir("/"),
+    "a directory that is gone": _chdir_to_nowhere,
+    "umask": lambda: os.umask(0),
+    "environment": lambda: os.environ.update(PATH="", LEFT="behind"),
+    "signal handlers": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "signal mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]),
+    "timer": lambda: signal.setitimer(signal.ITIMER_REAL, 600),
+    "resource limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)),
+    "niceness": lambda: os.nice(5),
+    "sys.stdout": lambda: setattr(sys, "stdout", None),
+    "standard output": lambda: os.close(1),
+    "standard output that does not wait": lambda: os.set_blocking(1, False),
+    "open descriptors": lambda: os.dup(0),
+    "warnings filters": lambda: warnings.simplefilter("error"),
+    "locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
+    "default socket timeout": lambda: socket.setdefaulttimeout(1),
+    "recursion limit": lambda: sys.setrecursionlimit(50_000),
+    "threads": lambda: threading.Thread(target=time.sleep, args=(_LONG_S,), daemon=True).start(),
+}
+
+
+def _traits() -> list[object]:
+    try:
+        directory = Path.cwd()
+    except FileNotFoundError:
+        directory = Path("gone")
+    mask = os.umask(0)
+    os.umask(mask)
+    return [
+        *(str(directory), mask, sorted(os.environ.items()), str(signal.getsignal(signal.SIGTERM))),
+        *(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), signal.getitimer(signal.ITIMER_REAL)),
+        *(resource.getrlimit(resource.RLIMIT_NOFILE), os.getpriority(os.PRIO_PROCESS, 0), sys.stdout is None),
+        *(len(list(Path("/proc/self/fd").iterdir())), len(warnings.filters), locale.setlocale(locale.LC_ALL)),
+        *(socket.getdefaulttimeout(), sys.getrecursionlimit(), threading.active_count(), os.get_blocking(1)),
+    ]
+
+
+@task
+def traits() -> list[object]:
+    """Say what the process is like."""
+    return json.loads(json.dumps(_traits()))  # type: ignore[no-any-return]  # a list again
+
+
+@task
+def change(name: str) -> int:
+    """Change something of the process, and say in which."""
+    CHANGES[name]()
+    return os.getpid()

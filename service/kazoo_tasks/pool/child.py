@@ -20,6 +20,7 @@ from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, progress_sink
 from kazoo_tasks.pool.call import Function, call, failed
 from kazoo_tasks.pool.channel import Channel
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
+from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.progress import Progress
 from kazoo_tasks.pool.settle import settle
 
@@ -104,11 +105,18 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, Function]]:
 def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> None:
     # What was imported before stays shared with the fork server as long as no collection writes to it.
     gc.freeze()
+    born = ProcessState()
     channel.send(Kind.READY)
     for frame in channel.frames():
         request = Request.decode(frame.payload)
         reply = _run(channel, functions, request, max_result_bytes)
+        changed = born.restore()
+        if changed:
+            channel.send(Kind.LEAVING, tag(request.task_id, ", ".join(changed).encode()))
         channel.send(reply.kind, tag(request.task_id, reply.payload))
+        if changed:
+            # The next task is to find a process as this one did.
+            return
 
 
 def _run(channel: Channel, functions: Functions, request: Request, max_result_bytes: int) -> Frame:

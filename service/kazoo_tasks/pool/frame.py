@@ -23,10 +23,11 @@ class Kind(IntEnum):
     RESULT = 4
     FAILED = 5
     PROGRESS = 6
+    LEAVING = 7
 
 
 #: What a child may say; anything else means that its bytes are not to be trusted.
-FROM_CHILD = frozenset({Kind.READY, Kind.BROKEN, Kind.RESULT, Kind.FAILED, Kind.PROGRESS})
+FROM_CHILD = frozenset({Kind.READY, Kind.BROKEN, Kind.RESULT, Kind.FAILED, Kind.PROGRESS, Kind.LEAVING})
 TO_CHILD = frozenset({Kind.ASSIGN})
 
 #: Tickets, one for each ASSIGN, beside the connection: whether the run is to be begun or was taken back.

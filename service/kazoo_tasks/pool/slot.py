@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool import verdict
@@ -26,6 +26,8 @@ from kazoo_tasks.ports import Assignment
 _DEAF_GRACE_S = 0.5
 #: For how long after a run has begun others are sent after it: one that goes on is likely to be a long one.
 _FRESH_S = 0.010
+#: A child names a few things that cannot be put back.
+_MAX_CHANGED: Final = 500
 #: Room for a FAILED frame: 32 KiB of trace, each byte six as JSON at the worst, and its reason.
 _MIN_FRAME_CAP = 256 * 1024
 
@@ -57,6 +59,10 @@ class Keeper(Protocol):
 
     def progressed(self, task_id: str, progress: bytes) -> None:
         """A run reported progress."""
+        ...
+
+    def leaves(self, run: Assignment, changed: str) -> None:
+        """The slot's child had its last run, which changed of the process what cannot be put back; `lost` follows."""
         ...
 
     def freed(self, slot: Slot) -> None:
@@ -125,7 +131,7 @@ class Slot:
         self._began_at = 0.0
         self._handling = Handling()
         self._worker = NOBODY
-        self._was_ready = self._orphaned = self._deliberate = False
+        self._was_ready = self._orphaned = self._deliberate = self._leaving = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -146,7 +152,7 @@ class Slot:
         self.state = State.STARTING
         self._child, self._handling = child, Handling()
         self._worker = f"0.{child.pid}.{self.number}"
-        self._was_ready = self._orphaned = self._deliberate = False
+        self._was_ready = self._orphaned = self._deliberate = self._leaving = False
         self._link = Link(self._loop, child.connection, self, cap)
         self._line = Line(child.tickets)
         self._output = Output(self._loop, child.output_fd, self.number)
@@ -159,7 +165,7 @@ class Slot:
         if self.state is State.IDLE:
             return 1 + ahead
         fresh = self.state is State.BUSY and self._loop.time() - self._began_at < _FRESH_S
-        if not ahead or not fresh or self._orphaned:
+        if not ahead or not fresh or self._orphaned or self._leaving:
             return 0
         if self._line is None or self._link is None or self._link.is_full:
             return 0
@@ -258,6 +264,9 @@ class Slot:
             return
         if frame.kind is Kind.PROGRESS:
             self._heard_progress(task_id, payload)
+        elif frame.kind is Kind.LEAVING:
+            self._leaving = True
+            self._keeper.leaves(run, payload[:_MAX_CHANGED].decode(errors="replace"))
         else:
             self._heard_end(frame.kind, payload)
 
@@ -300,7 +309,11 @@ class Slot:
                 self._kill()
 
     def _go_on(self, line: Line) -> None:
-        if line.first is not None:
+        if self._leaving:
+            unbegun = line.take_back()
+            self.retire(self._rules.stop_grace_s)
+            self._return(unbegun)
+        elif line.first is not None:
             self._begin(line.first)
         else:
             self._become_idle()

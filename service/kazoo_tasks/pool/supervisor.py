@@ -76,6 +76,8 @@ class ProcessPool:
         self._awaited: dict[Slot, asyncio.Future[None]] = {}
         self._forks: set[asyncio.Task[None]] = set()
         self._timers: dict[Slot, asyncio.TimerHandle] = {}
+        #: How many children each function has used up by what it changed of the process.
+        self.retirements: Counter[str] = Counter()
         self._emptied = asyncio.Event()
         self._closing = False
         self._watcher: PoolWatcher
@@ -222,6 +224,15 @@ class ProcessPool:
         """Pass it on."""
         if not self._closing:
             self._watcher.progressed(task_id, progress)
+
+    def leaves(self, run: Assignment, changed: str) -> None:
+        """Count it, and tell the function's author once."""
+        function = f"{run.module}.{run.function}"
+        self.retirements[function] += 1
+        if self.retirements[function] == 1:
+            _log.warning(
+                "pool.child_retired", function=function, changed=changed, hint="each such run costs a child"
+            )
 
     def freed(self, slot: Slot) -> None:
         """Have the slot at hand for an assignment."""

@@ -17,6 +17,7 @@ from kazoo_tasks.model.gregorian import to_unix
 from kazoo_tasks.ports import SnapshotInfo
 from kazoo_tasks.store import database
 from kazoo_tasks.store.directory import sync_directory, sync_file
+from kazoo_tasks.store.inspection import check_size
 from kazoo_tasks.store.statement import SQL
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
@@ -127,6 +128,7 @@ def verify(path: Path) -> SnapshotInfo:
         raise CannotStart(f"expected {path} to be a snapshot, got no file there")
     if _has_wal(path):
         raise CannotStart(f"expected {path} to be a snapshot, got a journal with a write-ahead log beside it")
+    check_size(path)
     try:
         tasks = _inspect(path)
     except sqlite3.Error as error:

@@ -5,6 +5,8 @@ Touches the data directory; called by the CLI. (A running service takes and rota
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import Final
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.ports import SnapshotInfo
 from kazoo_tasks.store import database
-from kazoo_tasks.store.directory import DataDirectory, Lock, create_private, sync_directory, sync_file
+from kazoo_tasks.store.directory import DataDirectory, Lock, sync_directory, sync_file
+from kazoo_tasks.store.inspection import inspect
 from kazoo_tasks.store.shelf import Shelf, Snapshot, verify
 from kazoo_tasks.store.statement import SQL
 
@@ -63,8 +66,13 @@ def _restore(snapshot: Path, directory: DataDirectory, *, force: bool, progress:
         raise CannotStart(f"there is a journal in {directory.path} already; --force replaces it")
     draft = directory.path / "journal.sqlite3.new"
     with directory.usable():
+        _check_room(info.size_bytes, directory.path)
+        # A link would be followed, and what it leads to overwritten.
+        draft.unlink(missing_ok=True)
         try:
             _copy(snapshot, draft, progress)
+            # The copy, since it is what becomes the journal; and all of it, before anything gives way to it.
+            inspect(draft)
             # A start that finds no journal must know that there was one.
             directory.raise_epoch(_epoch(draft))
             _set_aside(directory.journal)
@@ -76,13 +84,19 @@ def _restore(snapshot: Path, directory: DataDirectory, *, force: bool, progress:
 
 
 def _copy(source: Path, target: Path, progress: Progress) -> None:
-    create_private(target)
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     total = _size(source)
     with source.open("rb") as reader, target.open("wb") as writer:
         while chunk := reader.read(_CHUNK):
             writer.write(chunk)
             progress(writer.tell(), total)
     sync_file(target)
+
+
+def _check_room(size: int, directory: Path) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < size:
+        raise CannotStart(f"expected {size} bytes to be free in {directory}, got {free}")
 
 
 def _epoch(path: Path) -> int:

@@ -136,6 +136,18 @@ def decode_reply(body: bytes, content_encoding: str | None = None) -> dict[str, 
         return _object(_loaded_as_it_is(text))
 
 
+def decode_stored(text: bytes) -> object:
+    """The value of a JSON text that a release of ours has written, whatever it let in.
+
+    Raises:
+        Corrupt: It is no JSON.
+    """
+    try:
+        return _loaded(text)
+    except Corrupt:
+        return _loaded_as_it_is(text)
+
+
 def _loaded_as_it_is(text: bytes) -> object:
     try:
         return json.loads(text, parse_float=_finite)
