@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from kazoo_tasks.pool.frame import RUN, TO_CHILD, Decoder, Frame, Kind, encode
+from kazoo_tasks.pool.frame import RUN, TO_CHILD, Decoder, Kind, Request, encode
 
 _CHUNK = 64 * 1024
 #: The service has checked the size of a request before it comes here; this only bounds nonsense.
@@ -42,13 +42,20 @@ class Channel:
             # The function closed our socket or put something else in its place: no word of ours can be trusted.
             os._exit(CONNECTION_LOST)
 
-    def frames(self) -> Iterator[Frame]:
-        """Give requests that are to be carried out, each when it is asked for, until the service hangs up."""
-        while data := self._read(self._connection, _CHUNK):
+    def requests(self, is_fit: Callable[[Request | None], bool]) -> Iterator[Request]:
+        """Give requests that are to be carried out, each when it is asked for, until the service hangs up.
+
+        Before each is begun `is_fit` is asked with it, and before waiting for more with nothing; if not, that is the
+        end: what was not begun the service can still take back.
+        """
+        while is_fit(None) and (data := self._read(self._connection, _CHUNK)):
             for frame in self._decoder.feed(data):
+                request = Request.decode(frame.payload)
+                if not is_fit(request):
+                    return
                 # Several may have come at once; the service can take back what has not been begun.
                 if self._read(self._tickets, len(RUN)) == RUN:
-                    yield frame
+                    yield request
 
     def _read(self, source: socket.socket, size: int) -> bytes:
         self._only_owner()

@@ -105,18 +105,20 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, Function]]:
 def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> None:
     # What was imported before stays shared with the fork server as long as no collection writes to it.
     gc.freeze()
-    born = ProcessState()
+    state = ProcessState(time.monotonic)
+
+    def is_fit(request: Request | None) -> bool:
+        changed = state.before(request and (request.module, request.function))
+        if changed:
+            # The next task is to find a process as this one did, so it finds another.
+            channel.send(Kind.LEAVING, ", ".join(changed).encode())
+        return not changed
+
     channel.send(Kind.READY)
-    for frame in channel.frames():
-        request = Request.decode(frame.payload)
+    for request in channel.requests(is_fit):
         reply = _run(channel, functions, request, max_result_bytes)
-        changed = born.restore()
-        if changed:
-            channel.send(Kind.LEAVING, tag(request.task_id, ", ".join(changed).encode()))
         channel.send(reply.kind, tag(request.task_id, reply.payload))
-        if changed:
-            # The next task is to find a process as this one did.
-            return
+        state.ran((request.module, request.function))
 
 
 def _run(channel: Channel, functions: Functions, request: Request, max_result_bytes: int) -> Frame:

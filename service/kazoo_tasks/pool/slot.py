@@ -10,11 +10,12 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool import verdict
 from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, untag
+from kazoo_tasks.pool.keeper import Keeper, Loss
 from kazoo_tasks.pool.line import Line, frame_of
 from kazoo_tasks.pool.link import Link
 from kazoo_tasks.pool.nursery import Child
@@ -40,65 +41,6 @@ class State(StrEnum):
     BUSY = "busy"
     STOPPING = "stopping"
     RESTING = "resting"
-
-
-class Keeper(Protocol):
-    """Who keeps the slots; called on the event loop."""
-
-    def began(self, task_id: str) -> None:
-        """A run is the child's next thing to do."""
-        ...
-
-    def ended(self, task_id: str, outcome: Outcome) -> None:
-        """A run of this slot is over; the slot is not idle yet."""
-        ...
-
-    def returned(self, assignments: Sequence[Assignment], *, first: bool) -> None:
-        """The slot's child did not begin these, and will not; `first` if it should have begun the first of them."""
-        ...
-
-    def progressed(self, task_id: str, progress: bytes) -> None:
-        """A run reported progress."""
-        ...
-
-    def leaves(self, run: Assignment, changed: str) -> None:
-        """The slot's child had its last run, which changed of the process what cannot be put back; `lost` follows."""
-        ...
-
-    def freed(self, slot: Slot) -> None:
-        """The slot is idle now."""
-        ...
-
-    def taken(self, slot: Slot) -> None:
-        """The slot is idle no more."""
-        ...
-
-    def ready(self, slot: Slot) -> None:
-        """The slot's child came up; `freed` follows."""
-        ...
-
-    def broken(self, slot: Slot, reason: str) -> None:
-        """The slot's child says that it cannot come up; `lost` follows."""
-        ...
-
-    def lost(self, slot: Slot, loss: Loss) -> None:
-        """The slot's child is dead and the slot needs another."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """How a slot lost its child.
-
-    Attributes:
-        status: In words.
-        was_ready: It had come up.
-        deliberate: The pool wanted it to end.
-    """
-
-    status: str
-    was_ready: bool
-    deliberate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +73,8 @@ class Slot:
         self._began_at = 0.0
         self._handling = Handling()
         self._worker = NOBODY
-        self._was_ready = self._orphaned = self._deliberate = self._leaving = False
+        self._was_ready = self._orphaned = self._deliberate = False
+        self._ran: Assignment | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -152,7 +95,7 @@ class Slot:
         self.state = State.STARTING
         self._child, self._handling = child, Handling()
         self._worker = f"0.{child.pid}.{self.number}"
-        self._was_ready = self._orphaned = self._deliberate = self._leaving = False
+        self._was_ready = self._orphaned = self._deliberate = False
         self._link = Link(self._loop, child.connection, self, cap)
         self._line = Line(child.tickets)
         self._output = Output(self._loop, child.output_fd, self.number)
@@ -165,7 +108,7 @@ class Slot:
         if self.state is State.IDLE:
             return 1 + ahead
         fresh = self.state is State.BUSY and self._loop.time() - self._began_at < _FRESH_S
-        if not ahead or not fresh or self._orphaned or self._leaving:
+        if not ahead or not fresh or self._orphaned:
             return 0
         if self._line is None or self._link is None or self._link.is_full:
             return 0
@@ -228,6 +171,8 @@ class Slot:
             self._heard_ready()
         elif frame.kind is Kind.BROKEN:
             self._keeper.broken(self, frame.payload.decode(errors="replace"))
+        elif frame.kind is Kind.LEAVING:
+            self._heard_leaving(frame.payload[:_MAX_CHANGED].decode(errors="replace"))
         else:
             self._heard_of_run(frame)
 
@@ -256,6 +201,18 @@ class Slot:
         self._keeper.ready(self)
         self._become_idle()
 
+    def _heard_leaving(self, changed: str) -> None:
+        if self._line is None or self._ran is None:
+            return
+        # Its end may be known before its last words are read, and is no failure all the same.
+        self._deliberate = True
+        self._keeper.leaves(f"{self._ran.module}.{self._ran.function}", changed)
+        if self.state in (State.IDLE, State.BUSY):
+            # It begins nothing more, so all that it was given goes to another.
+            unbegun = self._line.take_back()
+            self.retire(self._rules.stop_grace_s)
+            self._return(unbegun)
+
     def _heard_of_run(self, frame: Frame) -> None:
         task_id, payload = untag(frame.payload)
         run = self._line.first if self._line else None
@@ -264,9 +221,6 @@ class Slot:
             return
         if frame.kind is Kind.PROGRESS:
             self._heard_progress(task_id, payload)
-        elif frame.kind is Kind.LEAVING:
-            self._leaving = True
-            self._keeper.leaves(run, payload[:_MAX_CHANGED].decode(errors="replace"))
         else:
             self._heard_end(frame.kind, payload)
 
@@ -297,7 +251,7 @@ class Slot:
     def _end_run(self, outcome: Outcome) -> None:
         if self._line is None:
             return
-        run = self._line.pop()
+        self._ran = run = self._line.pop()
         try:
             # First told, then idle: whoever hears of an end never finds the slot taken by the next run already.
             self._keeper.ended(run.task_id, outcome)
@@ -309,11 +263,7 @@ class Slot:
                 self._kill()
 
     def _go_on(self, line: Line) -> None:
-        if self._leaving:
-            unbegun = line.take_back()
-            self.retire(self._rules.stop_grace_s)
-            self._return(unbegun)
-        elif line.first is not None:
+        if line.first is not None:
             self._begin(line.first)
         else:
             self._become_idle()

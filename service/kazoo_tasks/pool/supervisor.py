@@ -18,8 +18,9 @@ from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.intensity import Intensity, Restart
+from kazoo_tasks.pool.keeper import Loss
 from kazoo_tasks.pool.nursery import Child, Nursery
-from kazoo_tasks.pool.slot import Loss, Rules, Slot, State
+from kazoo_tasks.pool.slot import Rules, Slot, State
 from kazoo_tasks.ports import Assignment, PoolWatcher
 
 _log = structlog.get_logger(__name__)
@@ -225,9 +226,8 @@ class ProcessPool:
         if not self._closing:
             self._watcher.progressed(task_id, progress)
 
-    def leaves(self, run: Assignment, changed: str) -> None:
+    def leaves(self, function: str, changed: str) -> None:
         """Count it, and tell the function's author once."""
-        function = f"{run.module}.{run.function}"
         self.retirements[function] += 1
         if self.retirements[function] == 1:
             _log.warning(
