@@ -200,6 +200,11 @@ class Delivery(Protocol):
         """The AMQP property; `gzip` means what it says."""
         ...
 
+    @property
+    def redelivered(self) -> bool:
+        """It was handed over before, and not settled; perhaps by a service that ended with it."""
+        ...
+
     async def ack(self) -> None:
         """Done with it. On a connection that is gone it does nothing: the message comes again."""
         ...

@@ -188,6 +188,7 @@ async def test_an_unsettled_request_comes_again_after_a_loss(house: House) -> No
     again = await inbox.request()
     await first.ack()
     await first.reject()
+    assert (first.redelivered, again.redelivered) == (False, True)
     assert again.body == b"x"
     await again.ack()
     await bus.send(Outgoing("tasks", "tasks.add", b"y"))

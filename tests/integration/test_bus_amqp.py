@@ -226,6 +226,56 @@ async def test_what_is_prefetched_and_unseen_goes_back(amqp_url: str, echo: Echo
     await other.close()
 
 
+async def test_large_requests_in_hand_have_a_budget(amqp_url: str) -> None:
+    """What does not fit waits at the broker; a small one passes by, and one that is larger than all fits alone."""
+    bus, taken = AmqpBus(amqp_url, QUEUE, name="bus"), asyncio.Queue[Delivery]()
+    await bus.open()
+    assert bus._link
+    bus._link._consumer._budget_bytes = 250_000
+    await bus.consume_requests(taken.put)
+    sizes = [100_000, 100_000, 100_000, 300_000, 100_000, 10]
+    for size in sizes:
+        await bus.send(Outgoing("tasks", "tasks.add", bytes(size)))
+    async with asyncio.timeout(LIMIT_S):
+        in_hand = [await taken.get() for _ in range(3)]
+        assert sorted(len(delivery.body) for delivery in in_hand) == [10, 100_000, 100_000]
+        assert taken.empty()
+        seen = 0
+        while in_hand:
+            delivery = in_hand.pop(0)
+            seen += 1
+            await delivery.ack()
+            if seen + len(in_hand) < len(sizes) and not in_hand:
+                in_hand.append(await taken.get())
+            large = sum(len(one.body) for one in in_hand if len(one.body) > 10)
+            assert large <= 250_000 or len(in_hand) == 1
+            while not taken.empty():
+                in_hand.append(taken.get_nowait())
+    assert seen == len(sizes)
+    await bus.close()
+
+
+async def test_what_was_given_back_and_never_comes_holds_up_nobody(amqp_url: str) -> None:
+    """It became too old, or somebody deleted it: what was withheld behind it is asked for all the same."""
+    bus, taken = AmqpBus(amqp_url, QUEUE, name="bus"), asyncio.Queue[Delivery]()
+    await bus.open()
+    assert bus._link
+    consumer = bus._link._consumer
+    consumer._budget_bytes = 150_000
+    await bus.consume_requests(taken.put)
+    for _ in range(3):
+        await bus.send(Outgoing("tasks", "tasks.add", bytes(100_000)))
+    async with asyncio.timeout(LIMIT_S):
+        first = await taken.get()
+        await eventually(lambda: len(consumer._withheld) == 2)
+        # The next in line goes to the dead letters as if it had become too old.
+        consumer.reject(consumer._withheld.popleft()[0], requeue=False)
+        consumer._large_bytes = 0  # as if its end had been told before anything was withheld
+        assert (await taken.get()).redelivered
+    await first.ack()
+    await bus.close()
+
+
 async def test_a_broker_that_is_killed_and_comes_back(private_broker: PrivateNode) -> None:
     """Requests and replies flow again within 5 s of its return; meanwhile nothing can be sent."""
     echo = Echo(private_broker.url)

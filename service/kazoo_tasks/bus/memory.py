@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -29,10 +29,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the broker carries: a message as it was sent, and how it is encoded."""
+    """What the broker carries: a message as it was sent, how it is encoded, and whether it was handed over before."""
 
     sent: Outgoing
     content_encoding: str | None = None
+    redelivered: bool = False
 
 
 class MemoryBroker:
@@ -86,7 +87,7 @@ class MemoryBroker:
 
     def requeue(self, messages: list[Message]) -> None:
         """Put back to the front what was taken and not settled."""
-        self._ready.extendleft(reversed(messages))
+        self._ready.extendleft(replace(message, redelivered=True) for message in reversed(messages))
         self._push_out()
         self._schedule()
 
@@ -162,13 +163,14 @@ class MemoryConsumer:
 class MemoryDelivery:
     """A request that was handed over."""
 
-    __slots__ = ("_consumer", "body", "content_encoding", "routing_key")
+    __slots__ = ("_consumer", "body", "content_encoding", "redelivered", "routing_key")
 
     def __init__(self, consumer: MemoryConsumer, message: Message) -> None:
         """Belong to this consumer."""
         self.body = message.sent.body
         self.routing_key = message.sent.routing_key
         self.content_encoding = message.content_encoding
+        self.redelivered = message.redelivered
         self._consumer = consumer
 
     async def ack(self) -> None:
