@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from kazoo_tasks.core.answers import Origin
 from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.deliveries import Deliveries
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.registry import Page, Query
 from kazoo_tasks.core.runner import Launch, Runner
@@ -72,6 +73,8 @@ class Desk:
         self._runner = runner
         self._turns = turns
         self._random = random
+        #: Which messages the service ended with.
+        self.deliveries = Deliveries(ledger)
 
     def look_up(self, module: str | None, function: str | None) -> dict[str, dict[str, Any]]:
         """What can be run."""

@@ -167,6 +167,10 @@ class Ledger:
         """Whether the request was taken on before, and its answer is not yet known."""
         return self._answers.recall(origin) == b""
 
+    def recall(self, origin: Origin) -> bytes | None:
+        """What is remembered of a request, if anything is."""
+        return self._answers.recall(origin)
+
     def expire(self) -> None:
         """Forget answers that are too old, here and on disk."""
         self._journal.forget(self._answers.expire(self.answer_time()))

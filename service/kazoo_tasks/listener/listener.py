@@ -17,6 +17,7 @@ from kazoo_tasks.core.answers import Origin
 from kazoo_tasks.core.desk import Desk, Draft, Order
 from kazoo_tasks.core.errand import Errands
 from kazoo_tasks.core.registry import Query
+from kazoo_tasks.listener.gate import Gate
 from kazoo_tasks.model.errors import (
     BadRequest,
     BusUnavailable,
@@ -38,6 +39,8 @@ from kazoo_tasks.wire.reply import Postman
 _ECHO_BYTES: Final = 16_384
 _PREVIEW_BYTES: Final = 200
 _REASON_CHARACTERS: Final = 1_000
+#: In so many starts of the service a message that was delivered before is taken; in the last of them alone.
+_MOST_TIMES: Final = 2
 _log = structlog.get_logger(__name__)
 
 _Verb = Callable[[Any], Awaitable[bytes]]
@@ -76,6 +79,7 @@ class Listener:
             wire.RemoveRequest: self._remove,
             wire.SnapshotRequest: self._take_snapshot,
         }
+        self._gate = Gate()
         #: How many messages arrived, whatever they were.
         self.arrived = 0
         #: How many messages had which end.
@@ -84,18 +88,66 @@ class Listener:
     async def handle(self, delivery: Delivery) -> None:
         """Deal with one message, whatever it is; never raises."""
         self.arrived += 1
+        if delivery.redelivered:
+            self._errands.send(self._guarded(delivery, self._take_again(delivery)), "redelivered")
+        elif self._gate.shut:
+            self._errands.send(self._guarded(delivery, self._take_later(delivery)), "held")
+        else:
+            await self._open(delivery)
+
+    async def _guarded(self, delivery: Delivery, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except StoreBroken:
+            self.counts["unanswered"] += 1
+        except Exception:  # noqa: BLE001 - logged with its trace
+            # The boundary, as the bus is for what it calls itself: unsettled it would take a place for ever.
+            _log.exception("listener.bug", routing_key=delivery.routing_key)
+            self.counts["bug"] += 1
+            await delivery.reject()
+
+    async def _take_later(self, delivery: Delivery) -> None:
+        await self._gate.opened()
+        await self._open(delivery)
+
+    async def _take_again(self, delivery: Delivery) -> None:
+        """Deal with a message that was delivered before, and perhaps was the end of the service then.
+
+        The first time like any other, the second time alone. Counted is what is taken and not what waits for it: so a
+        kill while one is alone makes this one suspect, and none of those behind it.
+        """
+        deliveries = self._desk.deliveries
+        count = deliveries.count(delivery.body)
+        if count > _MOST_TIMES:
+            await self._bury(delivery, "its last three deliveries ended with the service")
+        elif count == _MOST_TIMES:
+            async with self._gate.alone():
+                await deliveries.take(delivery.body)
+                await self._open(delivery)
+        else:
+            await deliveries.take(delivery.body)
+            await self._take_later(delivery)
+
+    async def _open(self, delivery: Delivery) -> None:
+        self._gate.enter()
+        try:
+            await self._read_in(delivery)
+        finally:
+            self._gate.leave()
+
+    async def _read_in(self, delivery: Delivery) -> None:
         try:
             text = unpacked(delivery.body, delivery.content_encoding)
             message = parsed_object(text)
         except Corrupt as error:
-            await self._bury(delivery, error)
+            await self._bury(delivery, str(error))
             return
         try:
             request = wire.parse_request(message, delivery.routing_key)
         except BadRequest as error:
             # Judged by what it became: a few kB of gzip may be megabytes.
             await self._complain(message if len(text) <= _ECHO_BYTES else {}, message, error)
-            await self._bury(delivery, error)
+            await self._bury(delivery, str(error))
         else:
             await self._take(delivery, request)
 
@@ -104,8 +156,15 @@ class Listener:
         if read is not None:
             await self._answer(delivery, request, read)
         else:
-            change = self._answer(delivery, request, self._changes[type(request)])
-            self._errands.send(change, f"{request.key} {request.msg_id}")
+            # Here and not where it begins: in between it would be nowhere.
+            self._gate.enter()
+            self._errands.send(self._change(delivery, request), f"{request.key} {request.msg_id}")
+
+    async def _change(self, delivery: Delivery, request: wire.Request) -> None:
+        try:
+            await self._answer(delivery, request, self._changes[type(request)])
+        finally:
+            self._gate.leave()
 
     async def _answer(self, delivery: Delivery, request: wire.Request, verb: _Verb) -> None:
         try:
@@ -147,12 +206,12 @@ class Listener:
         with suppress(BusUnavailable):  # the message comes again, and so does the complaint
             await self._bus.send(Outgoing("targeted", to.routing_key, body, to.headers))
 
-    async def _bury(self, delivery: Delivery, error: Corrupt | BadRequest) -> None:
+    async def _bury(self, delivery: Delivery, reason: str) -> None:
         self.counts["dead_lettered"] += 1
         preview = delivery.body[:_PREVIEW_BYTES].decode("utf-8", "backslashreplace")
         _log.warning(
             "listener.dead_lettered",
-            reason=str(error)[:_REASON_CHARACTERS],
+            reason=reason[:_REASON_CHARACTERS],
             routing_key=delivery.routing_key,
             size=len(delivery.body),
             preview=preview,

@@ -1,0 +1,57 @@
+"""How often a message came again because the service ended with it in hand: what killed it may kill it again.
+
+Touches the ledger, where it outlives the process; asked by the listener, of messages that were delivered before.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Final, cast
+
+from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.ledger import Ledger
+from kazoo_tasks.model.errors import StoreUnavailable
+from kazoo_tasks.wire.codec import decode, encode
+
+#: Nobody's: what the service remembers for itself.
+_OWNER: Final = ""
+_KEY_BYTES: Final = 16
+
+
+class Deliveries:
+    """Counts the starts of the service in which a message was taken that had been delivered before.
+
+    A lost connection brings messages again as well: within one start it counts once, however often.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Remember in this ledger, for as long as answers are remembered."""
+        self._ledger = ledger
+
+    def count(self, body: bytes) -> int:
+        """The starts in which it was taken again, this one included if it is taken now."""
+        count, epoch = self._known(_origin(body))
+        return count if epoch == self._ledger.epoch else count + 1
+
+    async def take(self, body: bytes) -> None:
+        """Count it for this start, on disk before it can do any harm."""
+        origin, epoch = _origin(body), self._ledger.epoch
+        count, counted_in = self._known(origin)
+        if counted_in == epoch:
+            return
+        counted = origin.answered(encode([count + 1, epoch]), self._ledger.answer_time())
+        # A store that takes nothing now is no reason to leave a request lying: it is not counted.
+        with suppress(StoreUnavailable):
+            await self._ledger.commit([], [counted])
+
+    def _known(self, origin: Origin) -> tuple[int, int]:
+        reply = self._ledger.recall(origin)
+        if reply is None:
+            return 0, 0
+        count, epoch = cast("tuple[int, int]", decode(reply))
+        return count, epoch
+
+
+def _origin(body: bytes) -> Origin:
+    return Origin(_OWNER, f"delivery {blake2b(body, digest_size=_KEY_BYTES).hexdigest()}", b"")
