@@ -5,6 +5,7 @@ Touches the bus through its port; asks the desk. Called by the bus, once for eac
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -39,6 +40,8 @@ from kazoo_tasks.wire.reply import Postman
 _ECHO_BYTES: Final = 16_384
 _PREVIEW_BYTES: Final = 200
 _REASON_CHARACTERS: Final = 1_000
+#: Packed bytes above which they are unpacked beside the loop, which they might hold for more than a few milliseconds.
+_MUCH_GZIP_BYTES: Final = 4_096
 #: In so many starts of the service a message that was delivered before is taken; in the last of them alone.
 _MOST_TIMES: Final = 2
 _log = structlog.get_logger(__name__)
@@ -137,7 +140,7 @@ class Listener:
 
     async def _read_in(self, delivery: Delivery) -> None:
         try:
-            text = unpacked(delivery.body, delivery.content_encoding)
+            text = await _text(delivery)
             message = parsed_object(text)
         except Corrupt as error:
             await self._bury(delivery, str(error))
@@ -265,6 +268,12 @@ class Listener:
 
     def _result(self, request: wire.Request, value: bytes, more: Mapping[str, object] | None = None) -> bytes:
         return self._postman.reply(f"{request.key}_resp", request.msg_id, value, more or {})
+
+
+async def _text(delivery: Delivery) -> bytes:
+    if delivery.content_encoding == "gzip" and len(delivery.body) > _MUCH_GZIP_BYTES:
+        return await asyncio.to_thread(unpacked, delivery.body, delivery.content_encoding)
+    return unpacked(delivery.body, delivery.content_encoding)
 
 
 def _origin(request: wire.Request) -> Origin:

@@ -1,12 +1,16 @@
 """The listener: what is answered, what is buried, and when a message is settled."""
 
+import asyncio
+import gzip
+import os
+import threading
 from typing import Any
 
 import pytest
 
 from kazoo_tasks.model.errors import BusUnavailable, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Outgoing
-from kazoo_tasks.wire.codec import encode
+from kazoo_tasks.wire.codec import encode, unpacked
 from support.build import ACCOUNT, OTHER_ACCOUNT, a_message
 from support.core import turn
 from support.post import SENDER, Crossbar, a_crossbar
@@ -228,3 +232,27 @@ async def test_a_snapshot_is_not_taken_again_soon(crossbar: Crossbar) -> None:
     assert (refused["Reply"], refused["Error"]) == ("too_soon", {"retry_in_s": 10})
     crossbar.office.clock.at += 10
     assert (await crossbar.ask("snapshot_req"))["Reply"]["tasks"] == 0
+
+
+async def test_much_gzip_is_unpacked_beside_the_loop(
+    crossbar: Crossbar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kB of it may be megabytes; what is small needs no other thread."""
+    here: list[bool] = []
+
+    def look(body: bytes, content_encoding: str | None) -> bytes:
+        here.append(threading.current_thread() is threading.main_thread())
+        return unpacked(body, content_encoding)
+
+    monkeypatch.setattr("kazoo_tasks.listener.listener.unpacked", look)
+    for note in ("", os.urandom(4_096).hex()):
+        message = a_message("add_req", **{**SLEEP, "Arguments": [1, note]})
+        crossbar.broker.publish(Outgoing("tasks", "tasks.add", gzip.compress(encode(message))), "gzip")
+        seen = len(here)
+        for _ in range(500):
+            if len(here) > seen:
+                break
+            await asyncio.to_thread(lambda: None)
+    await crossbar.office.settled()
+
+    assert here == [True, False]
