@@ -14,8 +14,8 @@ from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.wire.codec import decode, encode
 
-#: Nobody's: what the service remembers for itself.
-_OWNER: Final = ""
+#: What the service remembers for itself: no account, nor any `Server-ID`, which is ASCII.
+_OWNER: Final = "§ deliveries"
 _KEY_BYTES: Final = 16
 
 
