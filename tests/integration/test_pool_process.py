@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from support.pool import Bench, a_pool
+from support.pool import Bench, a_pool, until
 from support.tasks_for_pool import CHANGES
 
 #: What cannot be put back: the child is replaced after the run.
@@ -45,10 +45,9 @@ async def test_a_function_that_uses_children_up_is_named_once() -> None:
         async with a_pool(size=1) as bench:
             for _ in range(3):
                 await bench.run("change", "threads")
-            counts = dict(bench.pool.retirements)
+            await until(lambda: bench.pool.retirements["tasks_for_pool.change"] == 3)
     (told,) = [line for line in lines if line["event"] == "pool.child_retired"]
     assert (told["function"], told["changed"]) == ("tasks_for_pool.change", "threads that go on")
-    assert counts == {"tasks_for_pool.change": 3}
 
 
 async def test_runs_that_were_sent_ahead_go_to_the_next_child() -> None:
