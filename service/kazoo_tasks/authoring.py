@@ -65,7 +65,10 @@ def task(
 
     Positional parameters become the task's arguments. Their annotations are checked against the JSON values before
     the task is stored, so annotate with what JSON can hold: `str, int, float, bool, None, list, dict`, unions of
-    them, `Literal`, `TypedDict`, or `object` for anything.
+    them, `Literal`, `TypedDict`, or `object` for anything. What has a JSON form is made of it: `datetime, date, time,
+    timedelta` (ISO 8601), `UUID`, `Decimal` (text or a number), an `Enum` (its value), `set, frozenset, tuple` and
+    `NamedTuple` (an array), a dataclass and a pydantic model (an object). Anything else, such as `bytes` or a
+    callable, is refused when the module is loaded. What is returned is written in the same forms.
     """
     offer = Offer(idempotent, timeout_s, memory_bytes, max_concurrency)
 

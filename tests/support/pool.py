@@ -29,6 +29,7 @@ class Bench:
 
     def __init__(self, settings: PoolSettings) -> None:
         self.pool = ProcessPool(settings)
+        self._module = settings.modules[0].rpartition(".")[2]
         self.outcomes: dict[str, list[Outcome]] = {}
         self.progress: list[dict[str, object]] = []
         self.idle_when_ended: list[int] = []
@@ -90,7 +91,7 @@ class Bench:
     def a_run(self, function: str, *arguments: object) -> Assignment:
         """One run of a function, not yet assigned."""
         text = json.dumps(arguments).encode()
-        return Assignment(f"task-{next(self._ids)}", MODULE.rpartition(".")[2], function, text)
+        return Assignment(f"task-{next(self._ids)}", self._module, function, text)
 
     async def outcome(self, task_id: str) -> Outcome:
         """Wait for the end of a run; there must be just one."""

@@ -10,7 +10,9 @@ import traceback
 from collections.abc import Callable
 from types import TracebackType
 
+from kazoo_tasks.conversion import Converter
 from kazoo_tasks.pool.frame import Frame, Kind
+from kazoo_tasks.pool.result import NoJson, encode
 
 MAX_REASON = 1024
 MAX_TRACE_BYTES = 32 * 1024
@@ -19,8 +21,10 @@ _ELLIPSIS = "…"
 Function = Callable[..., object]
 
 
-def call(function: Function, name: str, arguments: bytes, max_result_bytes: int) -> Frame:
-    """Run a function on the JSON text of its arguments.
+def call(
+    function: Function, name: str, arguments: bytes, max_result_bytes: int, convert: Converter | None = None
+) -> Frame:
+    """Run a function on the JSON text of its arguments, made what it declares if it declares more than JSON.
 
     Returns:
         A RESULT with the JSON text of what it returned (nothing for `None`), or a FAILED.
@@ -31,6 +35,12 @@ def call(function: Function, name: str, arguments: bytes, max_result_bytes: int)
         return failed(
             "error", f"expected the arguments of {name} to be a JSON array, got {_described(error)}"
         )
+    if convert is not None:
+        try:
+            positional = convert(positional)
+        except BaseException as error:  # noqa: BLE001 - the boundary: a class of a task module may raise anything
+            wanted = f"expected the arguments of {name} to be what it declares"
+            return failed("error", f"{wanted}, got {_described(error)}")
     try:
         result = function(*positional)
     except SystemExit as leaving:
@@ -51,12 +61,11 @@ def _returned(result: object, name: str, max_result_bytes: int) -> Frame:
         return Frame(Kind.RESULT, b"")
     wanted = f"expected the result of {name} to be JSON of at most {max_result_bytes} bytes, got"
     try:
-        text = json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        return Frame(Kind.RESULT, encode(result, max_result_bytes))
+    except NoJson as error:
+        return failed("error", f"{wanted} {error}")
     except BaseException as error:  # noqa: BLE001 - a subclass of dict may raise anything while it is encoded
         return failed("error", f"{wanted} {_described(error)}")
-    if len(text) > max_result_bytes:
-        return failed("error", f"{wanted} {len(text)} bytes")
-    return Frame(Kind.RESULT, text)
 
 
 def _exit_reason(leaving: SystemExit) -> str:
@@ -80,7 +89,7 @@ def _trace(error: BaseException) -> str:
         lines = traceback.format_exception(type(error), error, _theirs(error.__traceback__))
     except BaseException:  # noqa: BLE001 - an exception may be built so that it cannot be formatted
         return ""
-    return _tail(_clean("".join(lines).rstrip("\n")))
+    return tail(_clean("".join(lines).rstrip("\n")))
 
 
 def _theirs(trace: TracebackType | None) -> TracebackType | None:
@@ -96,7 +105,8 @@ def _clean(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _tail(text: str) -> str:
+def tail(text: str) -> str:
+    """As much of the end of a trace as may be kept."""
     raw = text.encode()
     if len(raw) <= MAX_TRACE_BYTES:
         return text

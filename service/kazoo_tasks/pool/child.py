@@ -12,11 +12,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
 
 from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, progress_sink
+from kazoo_tasks.conversion import Converter, converter
 from kazoo_tasks.pool.call import Function, call, failed
 from kazoo_tasks.pool.channel import Channel
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
@@ -24,7 +26,15 @@ from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.progress import Progress
 from kazoo_tasks.pool.settle import settle
 
-Functions = dict[tuple[str, str], Function]
+
+class Runnable(NamedTuple):
+    """A function that is offered, and what makes its arguments, if it takes more than JSON values."""
+
+    function: Function
+    convert: Converter | None
+
+
+Functions = dict[tuple[str, str], Runnable]
 
 
 class Brief(NamedTuple):
@@ -80,10 +90,28 @@ def offered(modules: tuple[str, ...]) -> Functions:
         CannotImport: One of them cannot be imported.
     """
     return {
-        (path.rpartition(".")[2], name): function
+        (path.rpartition(".")[2], name): runnable
         for path in modules
-        for name, function in _functions(_imported(path))
+        for name, runnable in runnables(path).items()
     }
+
+
+@cache
+def runnables(path: str) -> dict[str, Runnable]:
+    """What a module offers, by name; a child has it from the fork server, which has asked before.
+
+    Raises:
+        CannotImport: The module cannot be imported, or no JSON value is what a function declares.
+    """
+    return {name: _runnable(path, name, function) for name, function in _functions(_imported(path))}
+
+
+def _runnable(path: str, name: str, function: Function) -> Runnable:
+    try:
+        return Runnable(function, converter(function))
+    except Exception as error:  # the boundary: annotations are the module's, and may be anything
+        message = f"task module {path} cannot offer {name}: {type(error).__name__}: {error}"
+        raise CannotImport(message) from error
 
 
 def _imported(path: str) -> ModuleType:
@@ -123,15 +151,15 @@ def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> Non
 
 def _run(channel: Channel, functions: Functions, request: Request, max_result_bytes: int) -> Frame:
     name = f"{request.module}.{request.function}"
-    function = functions.get((request.module, request.function))
-    if function is None:
+    runnable = functions.get((request.module, request.function))
+    if runnable is None:
         return failed(
             "error", f"expected {name} to be a function that a task module offers, got no such function"
         )
     progress = Progress(lambda text: channel.send(Kind.PROGRESS, tag(request.task_id, text)), time.monotonic)
     token = progress_sink.set(progress.report)
     try:
-        return call(function, name, request.arguments, max_result_bytes)
+        return call(runnable.function, name, request.arguments, max_result_bytes, runnable.convert)
     finally:
         progress_sink.reset(token)
         progress.finish()

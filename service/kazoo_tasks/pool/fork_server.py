@@ -15,7 +15,6 @@ import signal
 import socket
 import struct
 import traceback
-from importlib import import_module
 from typing import Final, NoReturn
 
 import setproctitle
@@ -130,7 +129,7 @@ def _preload(modules: list[str]) -> None:
     for module in modules:
         # What is wrong with it is for the children to say, who are asked.
         with contextlib.suppress(BaseException):
-            import_module(module)
+            child.runnables(module)
     # A collection in a child would write to all that it shares with the others.
     gc.collect()
     gc.freeze()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kazoo_tasks.model.errors import Corrupt
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
 from kazoo_tasks.pool import progress
-from kazoo_tasks.pool.call import MAX_REASON, MAX_TRACE_BYTES
+from kazoo_tasks.pool.call import MAX_REASON, tail
 from kazoo_tasks.pool.channel import CONNECTION_LOST
 from kazoo_tasks.wire.codec import decode_object, normal_text
 
@@ -72,7 +72,7 @@ def of_failure(worker: str, said: bytes) -> Failed | None:
         return None
     if failure not in _FROM_CHILD or not isinstance(reason, str) or not isinstance(trace, str):
         return None
-    return Failed(worker, failure, reason[:MAX_REASON], trace[:MAX_TRACE_BYTES])
+    return Failed(worker, failure, reason[:MAX_REASON], tail(trace))
 
 
 def of_progress(said: bytes) -> bytes | None:

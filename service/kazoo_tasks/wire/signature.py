@@ -6,18 +6,21 @@ Uses pydantic; called by the catalogue once for each function, and for each task
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from kazoo_tasks.conversion import POSITIONAL, adapter, converted, needs
 from kazoo_tasks.model.errors import CannotStart
-from kazoo_tasks.wire.validation import Problems, problems
+from kazoo_tasks.wire.codec import encode
+from kazoo_tasks.wire.validation import Problems, problem, problems
 
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _ANYTHING = "any"
+_WORDS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +29,14 @@ class Parameter:
 
     Attributes:
         type: The JSON type in words, such as `string`, `integer, null` or `any`.
+        converts: The function gets what is made of the JSON value, not the value itself.
     """
 
     name: str
     type: str
     required: bool
     adapter: TypeAdapter[Any]
+    converts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,8 @@ class Signature:
         found: Problems = {}
         for place, value in enumerate(arguments):
             parameter = self.parameters[place] if place < self.arity else self.rest
-            if parameter is not None and parameter.type != _ANYTHING:
-                found |= _mismatch(parameter.adapter, value, place)
+            if parameter is not None and (parameter.converts or parameter.type != _ANYTHING):
+                found |= _mismatch(parameter, value, place)
         return found
 
 
@@ -71,7 +76,7 @@ def read_signature(function: Callable[..., object]) -> Signature:
     hints = get_type_hints(function, include_extras=True)
     if needed := [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]:
         raise CannotStart(f"expected all parameters to be positional, got keyword-only {', '.join(needed)}")
-    named = tuple(_parameter(p, hints) for p in parameters if p.kind in _POSITIONAL)
+    named = tuple(_parameter(p, hints) for p in parameters if p.kind in POSITIONAL)
     rest = [_parameter(p, hints) for p in parameters if p.kind is p.VAR_POSITIONAL]
     return Signature(named, rest[0] if rest else None)
 
@@ -79,33 +84,74 @@ def read_signature(function: Callable[..., object]) -> Signature:
 def _parameter(parameter: inspect.Parameter, hints: dict[str, Any]) -> Parameter:
     annotation = hints.get(parameter.name, object)
     try:
-        adapter = _adapter(annotation)
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
+        converts = needs(annotation)
+        validator = adapter(annotation)
+        schema = _schema(validator)
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
         why = str(error).partition("\n")[0]
         raise CannotStart(
             f"expected {parameter.name!r} to be annotated with what JSON can hold: {why}"
         ) from error
-    return Parameter(parameter.name, _type_name(adapter), parameter.default is parameter.empty, adapter)
+    if _has_bytes(schema):
+        raise CannotStart(
+            f"expected {parameter.name!r} to be annotated with what JSON can hold, got bytes: "
+            "take text, for example base64"
+        )
+    types = ", ".join(dict.fromkeys(_types(schema, schema.get("$defs", {}))))
+    return Parameter(parameter.name, types, parameter.default is parameter.empty, validator, converts)
 
 
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    """Strict: JSON knows its types, so `"5"` is no integer."""
+def _schema(validator: TypeAdapter[Any]) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        # A default that JSON cannot hold is left out of the schema, where nobody looks for it.
+        warnings.simplefilter("ignore")
+        return validator.json_schema()
+
+
+def _has_bytes(part: object) -> bool:
+    """Whether bytes are in it, however deep: pydantic would take any text for some, and no text for others."""
+    if isinstance(part, dict):
+        if part.get("type") == "string" and part.get("format") == "binary":
+            return True
+        part = list(part.values())
+    return isinstance(part, list) and any(_has_bytes(each) for each in part)
+
+
+def _types(schema: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
+    if "$ref" in schema:
+        # A reference to itself ends here, too: only unions are followed, and those of a model are inside of it.
+        yield from _types(known.get(schema["$ref"].rpartition("/")[2], {"type": "object"}), known)
+    elif variants := schema.get("anyOf", schema.get("oneOf")):
+        for variant in variants:
+            yield from _types(variant, known)
+    elif "type" in schema or "enum" not in schema:
+        yield str(schema.get("type", _ANYTHING))
+    else:
+        yield from (_WORDS.get(type(word), _ANYTHING) for word in schema["enum"])
+
+
+def _mismatch(parameter: Parameter, value: object, place: int) -> Problems:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(strict=True))
-    except PydanticUserError:  # a model brings its own configuration
-        return TypeAdapter(annotation)
-
-
-def _type_name(adapter: TypeAdapter[Any]) -> str:
-    schema = adapter.json_schema()
-    variants = schema.get("anyOf", [schema])
-    names = [str(variant.get("type", "object" if "$ref" in variant else _ANYTHING)) for variant in variants]
-    return ", ".join(dict.fromkeys(names))
-
-
-def _mismatch(adapter: TypeAdapter[Any], value: object, place: int) -> Problems:
-    try:
-        adapter.validate_python(value)
+        if parameter.converts:
+            converted(parameter.adapter, value)
+        else:
+            parameter.adapter.validate_python(value, strict=True)
     except ValidationError as error:
-        return problems(error, ("arguments", place))
+        return _told(error, place)
+    except Exception as error:  # noqa: BLE001 - the boundary: a class of a task module may raise anything when made
+        return _unfit(error, place)
     return {}
+
+
+def _told(error: ValidationError, place: int) -> Problems:
+    try:
+        found = problems(error, ("arguments", place))
+        encode(found)
+    except TypeError:  # a validator of a task module said what JSON cannot hold
+        return _unfit(error, place)
+    return found
+
+
+def _unfit(error: Exception, place: int) -> Problems:
+    message = f"Value is not what the function declares: {type(error).__name__}"
+    return problem(f"arguments.{place}", "invalid", message)

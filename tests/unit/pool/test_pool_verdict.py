@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from kazoo_tasks.model.outcome import Failed, Failure, Succeeded
@@ -75,7 +77,17 @@ def test_a_child_cannot_say_more_than_anybody_would_read() -> None:
     )
 
     assert failed is not None
-    assert (len(failed.reason), len(failed.trace)) == (1_024, 32_768)
+    assert len(failed.reason) == 1_024
+    assert 32_760 < len(failed.trace.encode()) <= 32_768
+
+
+def test_a_trace_is_bounded_in_bytes() -> None:
+    """A character may be four of them."""
+    said = json.dumps({"failure": "error", "reason": "", "trace": "😀" * 20_000}, ensure_ascii=False)
+    failed = of_failure(_WHO, said.encode())
+
+    assert failed is not None
+    assert len(failed.trace.encode()) <= 32_768
 
 
 @pytest.mark.parametrize(

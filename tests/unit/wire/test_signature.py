@@ -1,12 +1,21 @@
 """Signatures: what annotations allow."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from types import ModuleType
 from typing import Annotated, Literal
+from uuid import UUID
 
 import pytest
 from annotated_types import Gt
 from typing_extensions import TypedDict
 
+from kazoo_tasks.conversion import needs
 from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.wire.codec import encode
 from kazoo_tasks.wire.signature import read_signature
 
 
@@ -14,6 +23,37 @@ class Call(TypedDict):
     """A structured argument."""
 
     number: str
+
+
+class Colour(Enum):
+    """Values of two types."""
+
+    RED = "red"
+    TWO = 2
+
+
+@dataclass
+class Holder:
+    """Bytes, where one has to look for them."""
+
+    content: bytes
+
+
+@dataclass
+class Holding:
+    """An object with a number."""
+
+    count: int
+
+
+@dataclass
+class Raising:
+    """An object that cannot be made."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        raise KeyError(self.count)
 
 
 def everything(
@@ -90,3 +130,78 @@ def test_an_annotation_that_json_cannot_hold_is_refused() -> None:
 
     with pytest.raises(CannotStart, match="'value' to be annotated with what JSON can hold"):
         read_signature(function)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "why"),
+    [
+        (bytes, "got bytes: take text, for example base64"),
+        (dict[str, list[bytes] | None], "got bytes: take text, for example base64"),
+        (Holder, "got bytes: take text, for example base64"),
+        (Callable[[], int], "CallableSchema"),
+        (type[int], "no JSON value is a class"),
+        (list[ModuleType], "module"),
+        (Literal[Colour.RED], "annotate with the enumeration"),
+        (object | list[type], "no JSON value is a class"),
+    ],
+)
+def test_what_no_json_value_can_be_is_refused_by_name(annotation: object, why: str) -> None:
+    """Before anybody calls, and before a child has it."""
+
+    def function(value: object) -> None:
+        """Want the impossible."""
+
+    function.__annotations__["value"] = annotation
+    with pytest.raises(CannotStart, match="'value' to be annotated with what JSON can hold") as refused:
+        read_signature(function)
+    assert why in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fits", "misfits"),
+    [
+        (datetime, ["2024-01-01T00:00:00Z"], [5, None, "x"]),
+        (UUID, ["6ba7b810-9dad-11d1-80b4-00c04fd430c8"], [5, "x"]),
+        (Decimal, ["1.10", 1, 1.5], [True, "x", [1]]),
+        (Colour, ["red", 2], ["blue", "2"]),
+        (Colour | None, ["red", None], [5]),
+        (set[int], [[1, 2]], [["1"], {}]),
+        (tuple[int, str], [[1, "a"]], [[1], ["1", "a"], [1, "a", 2]]),
+        (dict[int, str], [{"1": "a"}], [{"x": "a"}, {"1": 1}]),
+        (Holding, [{"count": 1}], [{"count": "1"}, {}, 5]),
+        (Annotated[Decimal, Gt(Decimal(0))], ["1"], ["-1"]),
+        (Raising, [], [{"count": 1}]),
+        (Literal[1, "a"], [1, "a"], [2, "b"]),
+    ],
+)
+def test_the_json_form_of_a_type_is_taken_and_no_other(
+    annotation: object, fits: list[object], misfits: list[object]
+) -> None:
+    """Strict as JSON is; and what is wrong can be told in a reply."""
+
+    def function(value: object) -> None:
+        """Declare something."""
+
+    function.__annotations__["value"] = annotation
+    signature = read_signature(function)
+    assert not [value for value in fits if signature.problems([value])]
+    for value in misfits:
+        assert encode(signature.problems([value])) != b"{}"
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        str,
+        list[int],
+        dict[str, float | None],
+        Sequence[str],
+        Annotated[int, Gt(0)],
+        Call,
+        Literal["a"],
+        object,
+    ],
+)
+def test_what_json_has_is_not_converted(annotation: object) -> None:
+    """Such a function costs what it did, and its child carries no pydantic."""
+    assert not needs(annotation)
