@@ -21,10 +21,10 @@ from support.security_tasks import FORGERIES, NESTED
 MODULE: Final = "security_tasks"
 #: By what they return or raise: what their `error` must say.
 HOSTILE: Final[dict[str, tuple[str, list[object], str]]] = {
-    "10**400": ("power", [10, 400], "integers to fit in 64 bits (longer ones as text)"),
-    "2**70": ("power", [2, 70], "integers to fit in 64 bits (longer ones as text)"),
-    "nested 260 deep": ("nest", [NESTED], "at most 240 levels"),
-    "half a pair": ("half_a_pair", [], "surrogates not allowed"),
+    "10**400": ("power", [10, 400], "return integers beyond 64 bits as text"),
+    "2**70": ("power", [2, 70], "return integers beyond 64 bits as text"),
+    "nested 260 deep": ("nest", [NESTED], "more than 240 levels of nesting"),
+    "half a pair": ("half_a_pair", [], "half of a surrogate pair"),
     "raises half a pair": ("fail_with_half_a_pair", [], "ValueError('\\ud800')"),
     **{f"forged: {name}": ("forge", [name], "") for name in FORGERIES},
 }
