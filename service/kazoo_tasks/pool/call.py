@@ -30,7 +30,7 @@ def call(
         A RESULT with the JSON text of what it returned (nothing for `None`), or a FAILED.
     """
     try:
-        positional = json.loads(arguments)
+        positional = json.loads(arguments.decode())
     except (ValueError, RecursionError) as error:
         return failed(
             "error", f"expected the arguments of {name} to be a JSON array, got {_described(error)}"

@@ -6,6 +6,7 @@ Touches only its two sockets; used by pool.child.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from kazoo_tasks.pool.frame import RUN, TO_CHILD, Decoder, Kind, Request, encode
 _CHUNK = 64 * 1024
 #: The service has checked the size of a request before it comes here; this only bounds nonsense.
 _CAP = 64 * 1024 * 1024
+_MOMENT_MS = 5
 #: How a child ends that lost its connection, or that is a copy which a task made by `os.fork` (EX_PROTOCOL).
 CONNECTION_LOST = 76
 
@@ -26,6 +28,8 @@ class Channel:
         """Take two connected blocking sockets."""
         self._connection = connection
         self._tickets = tickets
+        self._poller = select.poll()
+        self._poller.register(connection, select.POLLIN)
         self._decoder = Decoder(_CAP, TO_CHILD)
         self._owner = os.getpid()
         # Two threads that report at once must not interleave their bytes.
@@ -45,10 +49,10 @@ class Channel:
     def requests(self, is_fit: Callable[[Request | None], bool]) -> Iterator[Request]:
         """Give requests that are to be carried out, each when it is asked for, until the service hangs up.
 
-        Before each is begun `is_fit` is asked with it, and before waiting for more with nothing; if not, that is the
-        end: what was not begun the service can still take back.
+        Before each is begun `is_fit` is asked with it, and with nothing when none has come for a moment; if not, that
+        is the end: what was not begun the service can still take back.
         """
-        while is_fit(None) and (data := self._read(self._connection, _CHUNK)):
+        while (self._is_busy() or is_fit(None)) and (data := self._read(self._connection, _CHUNK)):
             for frame in self._decoder.feed(data):
                 request = Request.decode(frame.payload)
                 if not is_fit(request):
@@ -56,6 +60,10 @@ class Channel:
                 # Several may have come at once; the service can take back what has not been begun.
                 if self._read(self._tickets, len(RUN)) == RUN:
                     yield request
+
+    def _is_busy(self) -> bool:
+        """Whether something comes within a moment."""
+        return bool(self._poller.poll(_MOMENT_MS))
 
     def _read(self, source: socket.socket, size: int) -> bytes:
         self._only_owner()

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from kazoo_tasks.pool.frame import FROM_CHILD, BadFrame, Decoder, Frame
 
-_CHUNK = 256 * 1024
+#: For more at once the C library would ask the system for memory each time, which takes longer than to read.
+_CHUNK = 64 * 1024
 #: What a dying child may still have in its socket's buffer; a copy of it that goes on writing must not hold us.
 _MAX_LAST_READS = 16
 
