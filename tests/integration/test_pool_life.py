@@ -169,8 +169,8 @@ async def test_a_run_that_no_child_lives_to_begin_is_given_up() -> None:
 
 @pytest.mark.parametrize(
     "functions",
-    [[], ["wait", "ignore_sigterm"], ["hold_the_interpreter", "beget"]],
-    ids=["idle", "busy", "in C"],
+    [[], ["wait", "ignore_sigterm"], ["hold_the_interpreter", "beget"], ["daemonize_and_wait"]],
+    ids=["idle", "busy", "in C", "daemons"],
 )
 def test_nothing_outlives_a_killed_service(functions: list[str], tmp_path: Path) -> None:
     """SIGKILL of the service: within a second children, grandchildren and fork server are gone."""

@@ -143,8 +143,14 @@ async def until(fact: Callable[[], bool]) -> None:
 
 async def written(path: Path) -> int:
     """Wait until a task has written a process id into a file."""
+    (pid,) = await all_written(path)
+    return pid
+
+
+async def all_written(path: Path) -> list[int]:
+    """Wait until a task has written process ids into a file."""
     await until(lambda: bool(_content(path)))
-    return int(_content(path))
+    return [int(pid) for pid in _content(path).split()]
 
 
 def _content(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
-from support.pool import a_pool, descendants, written
+from support.pool import a_pool, all_written, descendants
 
 
 async def main(folder: Path, module: str, functions: list[str]) -> None:
@@ -22,7 +22,7 @@ async def main(folder: Path, module: str, functions: list[str]) -> None:
     async with a_pool(size=len(functions) + 1, modules=(module,)) as bench:
         for number, function in enumerate(functions):
             await bench.begin(function, str(folder / str(number)))
-            await written(folder / str(number))
+            await all_written(folder / str(number))
         imported = await bench.result("modules")
         print(json.dumps({"below": list(descendants(os.getpid())), "imported": imported}), flush=True)  # noqa: T201
         await asyncio.Event().wait()

@@ -195,6 +195,47 @@ def beget_and_die(path: str) -> None:
 
 
 @task
+def daemonize(path: str) -> None:
+    """Leave two processes behind that nothing connects with this one; the file holds their ids."""
+    _daemonize(path)
+
+
+@task
+def daemonize_and_wait(path: str) -> None:
+    """The same, and go on."""
+    _daemonize(path)
+    time.sleep(_LONG_S)
+
+
+@task
+def daemonize_and_die(path: str) -> None:
+    """The same, and end the child."""
+    _daemonize(path)
+    os._exit(3)
+
+
+def _daemonize(path: str) -> None:
+    started = os.fork()
+    if started:
+        os.waitpid(started, 0)
+        while not Path(path).exists():
+            time.sleep(0.001)
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.setsid()
+    below = subprocess.Popen(["sleep", str(_LONG_S)], start_new_session=True)
+    draft = Path(f"{path}.draft")
+    draft.write_text(f"{os.getpid()} {below.pid}", encoding="ascii")
+    draft.rename(path)
+    time.sleep(_LONG_S)
+    os._exit(0)
+
+
+@task
 def fork_and_return() -> int:
     """Come back twice."""
     os.fork()
@@ -360,6 +401,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
     "default socket timeout": lambda: socket.setdefaulttimeout(1),
     "recursion limit": lambda: sys.setrecursionlimit(50_000),
+    "processes": lambda: subprocess.Popen(["sleep", str(_LONG_S)], start_new_session=True),
     "threads": lambda: threading.Thread(target=time.sleep, args=(_LONG_S,), daemon=True).start(),
 }
 

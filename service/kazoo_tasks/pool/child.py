@@ -5,7 +5,6 @@ Touches its connection and the task modules; forked by pool.fork_server and carr
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import socket
@@ -21,6 +20,7 @@ from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, progress_sink
 from kazoo_tasks.conversion import Converter, converter
 from kazoo_tasks.pool.call import Function, call, failed
 from kazoo_tasks.pool.channel import Channel
+from kazoo_tasks.pool.descendants import adopt_orphans
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
 from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.progress import Progress
@@ -73,6 +73,7 @@ class CannotImport(Exception):
 def main(ends: Ends, brief: Brief) -> None:
     """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit."""
     settle(brief.slot, ends.lifeline, ends.output)
+    adopt_orphans()
     channel = Channel(ends.connection, ends.tickets)
     try:
         functions = offered(brief.modules)
@@ -136,17 +137,17 @@ def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> Non
     state = ProcessState(time.monotonic)
 
     def is_fit(request: Request | None) -> bool:
-        changed = state.before(request and (request.module, request.function))
-        if changed:
-            # The next task is to find a process as this one did, so it finds another.
-            channel.send(Kind.LEAVING, ", ".join(changed).encode())
-        return not changed
+        changed = state.before((request.module, request.function) if request else None)
+        if not changed:
+            return True
+        # The next task is to find a process as this one did, so it finds another.
+        channel.send(Kind.LEAVING, ", ".join(changed).encode())
+        return False
 
     channel.send(Kind.READY)
     for request in channel.requests(is_fit):
         reply = _run(channel, functions, request, max_result_bytes)
         channel.send(reply.kind, tag(request.task_id, reply.payload))
-        state.ran((request.module, request.function))
 
 
 def _run(channel: Channel, functions: Functions, request: Request, max_result_bytes: int) -> Frame:
@@ -169,5 +170,7 @@ def _run(channel: Channel, functions: Functions, request: Request, max_result_by
 def _flush() -> None:
     """Let go of what the task printed; it may have closed or replaced the streams."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        try:
             stream.flush()
+        except Exception:  # noqa: BLE001, S112 - the boundary: whatever it is now
+            continue

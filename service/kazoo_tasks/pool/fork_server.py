@@ -7,6 +7,7 @@ everything in it is in every child.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -15,12 +16,15 @@ import signal
 import socket
 import struct
 import traceback
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
 import setproctitle
 
 from kazoo_tasks.pool import child
+from kazoo_tasks.pool.cgroup import ChildGroups, delegated
 from kazoo_tasks.pool.child import Brief, Ends
+from kazoo_tasks.pool.descendants import adopt_orphans, children, end_children
 from kazoo_tasks.pool.settle import die_with_service
 
 #: What a status pipe carries: the child's process id, and once it is dead its exit code, negative for a signal.
@@ -28,6 +32,10 @@ NUMBER: Final = struct.Struct(">q")
 MAX_MESSAGE: Final = 64 * 1024
 #: What comes with a brief: the child's connection, tickets, lifeline and output, and the pipe for its status.
 DESCRIPTORS: Final = 5
+#: How long what a dead child left behind may take to die, before others wait no longer.
+_SWEEP_S: Final = 1.0
+#: The same when the service is gone, and nobody waits.
+_LAST_SWEEP_S: Final = 10.0
 
 
 def main(control: int, lifeline: int) -> NoReturn:
@@ -43,37 +51,48 @@ def main(control: int, lifeline: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     briefs = socket.socket(fileno=control)
     _preload(json.loads(briefs.recv(MAX_MESSAGE)))
+    adopt_orphans()
+    # From here on we can see for ourselves that the service is gone, if we are not stopped; there is something to do
+    # then.
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGCONT)
     ForkServer(briefs, lifeline).run()
     # No thread that a task module left behind can hold the exit.
     os._exit(0)
 
 
 class ForkServer:
-    """Forks, and reaps what it has forked."""
+    """Forks, reaps what it has forked, and ends what that leaves behind."""
 
     def __init__(self, control: socket.socket, lifeline: int) -> None:
         """Take the socket over which briefs come, and what children must not keep."""
         self._control = control
         self._lifeline = lifeline
         self._statuses: dict[int, int] = {}
+        #: What the task modules started when they were imported.
+        self._helpers = children()
+        self._groups = ChildGroups(delegated())
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._waker, False)
 
     def run(self) -> None:
-        """Serve until the other end is closed."""
+        """Serve until the other end is closed; then end all that is left."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waker)
         poller = select.poll()
         poller.register(self._control, select.POLLIN)
         poller.register(self._woken, select.POLLIN)
+        poller.register(self._lifeline, select.POLLIN)
         while True:
             ready = {fd for fd, _ in poller.poll()}
             if self._woken in ready:
                 os.read(self._woken, MAX_MESSAGE)
                 self._reap()
-            if self._control.fileno() in ready and not self._serve():
-                return
+            if self._lifeline in ready or (self._control.fileno() in ready and not self._serve()):
+                break
+        self._groups.close()
+        end_children(_LAST_SWEEP_S)
+        self._groups.close()
 
     def _serve(self) -> bool:
         """Take one brief and fork for it; tell whether there was one."""
@@ -98,14 +117,16 @@ class ForkServer:
         return True
 
     def _reap(self) -> None:
-        while self._statuses:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
-                return
-            # What a task module started when it was imported has no pipe.
+        dead = dict(_reaped())
+        for pid in dead.keys() & self._statuses.keys():
+            self._groups.end(pid)
+        # A living child has those that it started below itself, so what is ours and no child is of a dead one.
+        end_children(_SWEEP_S, keep=self._statuses.keys() - dead.keys() | self._helpers)
+        self._groups.tidy()
+        for pid, status in dead.items():
             pipe = self._statuses.pop(pid, None)
             if pipe is not None:
-                _tell(pipe, os.waitstatus_to_exitcode(status))
+                _tell(pipe, status)
                 os.close(pipe)
 
     def _become_child(self, brief: Brief, theirs: list[int], status: int) -> NoReturn:
@@ -114,6 +135,7 @@ class ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # A sibling that held one of these would hide the end of whoever is at the other end.
             self._control.close()
+            self._groups.enter()
             for fd in (self._lifeline, self._woken, self._waker, status, *self._statuses.values()):
                 os.close(fd)
             connection, tickets, lifeline, output = theirs
@@ -133,6 +155,16 @@ def _preload(modules: list[str]) -> None:
     # A collection in a child would write to all that it shares with the others.
     gc.collect()
     gc.freeze()
+
+
+def _reaped() -> Iterator[tuple[int, int]]:
+    """Process ids and exit codes of the children that are dead by now."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            yield pid, os.waitstatus_to_exitcode(status)
 
 
 def _tell(pipe: int, number: int) -> None:

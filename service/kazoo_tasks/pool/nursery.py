@@ -22,6 +22,8 @@ from kazoo_tasks.pool.line import Tickets
 
 #: A server that was killed closes its pipes a moment before it counts as dead.
 _DEATH_S = 0.1
+#: How long it may take to end what is left.
+_END_S = 5.0
 
 
 @dataclass(eq=False, slots=True)
@@ -109,13 +111,20 @@ class _Server:
             self._process.wait(_DEATH_S)
 
     def kill(self) -> None:
-        # Killed rather than asked, since it has nothing to tidy up and may be stopped or stuck.
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
         self._control.close()
+        # If it is stopped, it goes on by this.
         os.close(self._lifeline)
+
+    def end(self) -> None:
+        self.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
 
 class Nursery:
@@ -156,9 +165,9 @@ class Nursery:
 
         To be called when no child is left whose end the server must still tell, and no fork is under way.
         """
-        self.hang_up()
+        self._closed = True
         if self._server is not None:
-            self._server.close()
+            self._server.end()
 
     def _running_server(self) -> _Server:
         if self._server is not None and self._server.is_dead:

@@ -19,8 +19,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from kazoo_tasks.pool.descendants import children, end_children
+
 _INTERVAL_S: Final = 0.005
 _BLOCK: Final = int(signal.SIG_BLOCK)
+#: How long processes that a run left behind may take to die.
+_SWEEP_S: Final = 1.0
 #: Those that programs handle; to ask for all 64, and for all 16 limits, would take as long as the rest.
 _NAMES: Final = "TERM INT HUP QUIT CHLD PIPE ALRM USR1 USR2 ABRT CONT TSTP URG IO"
 _SIGNALS: Final = tuple(int(signal.Signals[f"SIG{name}"]) for name in _NAMES.split())
@@ -58,21 +62,16 @@ class ProcessState:
         self._looked_at = clock()
         self._unseen: tuple[str, str] | None = None
 
-    def ran(self, function: tuple[str, str]) -> None:
-        """Learn that a function of a module ran, which may have changed something."""
-        self._unseen = function
-
     def before(self, function: tuple[str, str] | None) -> list[str]:
         """Make ready for a run of a function, or for doing nothing; gives the names of what cannot be put back."""
-        if self._unseen is None:
-            return []
-        if function == self._unseen and self._clock() - self._looked_at < _INTERVAL_S:
+        unseen, self._unseen = self._unseen, function
+        if unseen is None or (function == unseen and self._clock() - self._looked_at < _INTERVAL_S):
             return []
         return self.restore()
 
     def restore(self) -> list[str]:
         """Put back what was changed; gives the names of what could not be."""
-        self._looked_at, self._unseen = self._clock(), None
+        self._looked_at = self._clock()
         with suppress(
             OSError
         ):  # changed so far that it cannot even be looked at, such as a directory that is gone
@@ -132,6 +131,13 @@ def _set_limits(born: Any) -> None:
             resource.setrlimit(limit, values)
 
 
+def _end_processes(born: Any) -> None:
+    left = len(children().difference(born))
+    end_children(_SWEEP_S, keep=born)
+    # To where the author finds what the function printed.
+    os.write(2, f"ended {left} process{'es' * (left > 1)} that a run had left behind\n".encode())
+
+
 def _streams() -> tuple[object, ...]:
     return sys.stdin, sys.stdout, sys.stderr, sys.stdout is None or sys.stdout.closed
 
@@ -171,6 +177,7 @@ def _set_filters(born: Any) -> None:
 _PARTS: Final = (
     # First: without descriptors to be had the others cannot be looked at.
     _Part("resource limits", _limits, _set_limits),
+    _Part("processes that go on", children, _end_processes),
     _Part("threads that go on", _thread._count),  # noqa: SLF001 - `threading` knows only of its own
     _Part("standard input or output", _standard_descriptors),
     _Part("open descriptors", _next_descriptor),

@@ -351,9 +351,8 @@ class ProcessPool:
     async def _end_nursery(self) -> None:
         # Killing the server is what lets a fork end that hangs in it, and with it the thread; more than once, since
         # that fork may have been about to start the server anew.
-        self._nursery.hang_up()
         while self._forks:
-            await asyncio.wait(self._forks, timeout=_HANG_UP_AGAIN_S)
             self._nursery.hang_up()
+            await asyncio.wait(self._forks, timeout=_HANG_UP_AGAIN_S)
         await self._loop.run_in_executor(self._midwife, self._nursery.close)
         self._midwife.shutdown()

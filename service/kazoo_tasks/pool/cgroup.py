@@ -1,0 +1,92 @@
+"""A control group for each child, where the system lets us have some: one word kills all that is in it, at once.
+
+Touches the file system of cgroup v2; used by the fork server. (Linux: Documentation/admin-guide/cgroup-v2.rst.)
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_OWN: Final = Path("/proc/self/cgroup")
+
+
+def delegated() -> Path | None:
+    """The directory of this process's own group, if it is ours to make groups in.
+
+    It is in a container with a writable one, and under systemd with `Delegate=yes`. The root of all is never ours.
+    """
+    group = _own_group()
+    if group is None or not (group / "cgroup.kill").exists():
+        # The root has no such file, and no system before Linux 5.14 has.
+        return None
+    return group if os.access(group, os.W_OK) and os.access(group / "cgroup.procs", os.W_OK) else None
+
+
+class ChildGroups:
+    """The groups of one fork server's children, by their process ids; where there are none, nothing happens."""
+
+    def __init__(self, group: Path | None) -> None:
+        """Make one to have them all in, within `group`."""
+        self._home = group and group / f"kazoo-tasks-{os.getpid()}"
+        self._ended: set[Path] = set()
+        if self._home is not None:
+            try:
+                self._home.mkdir()
+            except OSError:
+                self._home = None
+
+    def enter(self) -> None:
+        """Put this process, a new child, into a group of its own, and so whatever it starts."""
+        if self._home is not None:
+            place = self._home / str(os.getpid())
+            # It is only one of two ways to find what the child starts.
+            with suppress(OSError):
+                place.mkdir()
+                (place / "cgroup.procs").write_text("0", "ascii")
+
+    def end(self, pid: int) -> None:
+        """Kill all that a dead child has left behind."""
+        if self._home is not None:
+            place = self._home / str(pid)
+            with suppress(OSError):
+                (place / "cgroup.kill").write_text("1", "ascii")
+            self._ended.add(place)
+
+    def tidy(self) -> None:
+        """Remove the groups in which nothing lives any more."""
+        for place in list(self._ended):
+            with suppress(OSError):  # something in it is still dying
+                place.rmdir()
+            if not place.exists():
+                self._ended.discard(place)
+
+    def close(self) -> None:
+        """Kill whatever is left in any of them, and remove them."""
+        if self._home is not None:
+            for place in [path for path in self._home.iterdir() if path.is_dir()]:
+                self.end(int(place.name))
+            self.tidy()
+            with suppress(OSError):
+                self._home.rmdir()
+                self._home = None
+
+
+def _own_group() -> Path | None:
+    # `0::/path`: the one line of version 2.
+    own = next((line[3:] for line in _lines(_OWN) if line.startswith("0::")), None)
+    for line in _lines(_MOUNTS):
+        mount, _, kind = line.partition(" - ")
+        if own is not None and kind.startswith("cgroup2 "):
+            _, _, _, root, point, *_ = mount.split(" ")
+            return Path(point) / os.path.relpath(own, root)
+    return None
+
+
+def _lines(path: Path) -> list[str]:
+    with suppress(OSError):
+        return path.read_text("utf-8").splitlines()
+    return []
