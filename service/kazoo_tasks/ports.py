@@ -81,8 +81,11 @@ class Journal(Protocol):
         """
         ...
 
-    def forget(self, before: int) -> None:
-        """Drop remembered answers older than these Gregorian seconds, with some later commit."""
+    def forget(self, before: int, max_bytes: int) -> None:
+        """Drop remembered answers older than these Gregorian seconds, and the oldest of more than about so many bytes.
+
+        With some later commit.
+        """
         ...
 
     async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,9 @@ from kazoo_tasks.store.memory import MemoryJournal
 from kazoo_tasks.store.sqlite import SqliteJournal
 from support.build import NOW, a_task
 from support.core import HandClock
+
+#: More bytes than there are.
+ALL = sys.maxsize
 
 
 @dataclass
@@ -171,7 +175,7 @@ async def test_answers_are_loaded_oldest_first(home: Home) -> None:
 async def test_old_answers_are_forgotten_with_a_later_commit(home: Home) -> None:
     """Those before the instant go, the one at the instant stays."""
     await home.journal.commit([], [an_answer("1", NOW - 2), an_answer("2", NOW - 1), an_answer("3", NOW)])
-    home.journal.forget(NOW)
+    home.journal.forget(NOW, ALL)
     await home.journal.commit([])
     assert [answer.msg_id for answer in await home.answers()] == ["3"]
 
@@ -179,10 +183,22 @@ async def test_old_answers_are_forgotten_with_a_later_commit(home: Home) -> None
 async def test_many_old_answers_are_forgotten_with_some_later_commits(home: Home) -> None:
     """However many there are, a few commits do it."""
     await home.journal.commit([], [an_answer(f"{n}", NOW - 1) for n in range(2500)])
-    home.journal.forget(NOW)
+    home.journal.forget(NOW, ALL)
     for _ in range(4):
         await home.journal.commit([])
     assert await home.answers() == []
+
+
+async def test_the_oldest_answers_go_when_there_are_too_many_bytes(home: Home) -> None:
+    """However young; replies and what an answer takes beside it are counted, those of an earlier start too."""
+    answers = [an_answer(f"{n}", NOW)._replace(reply=b"x" * 10_000) for n in range(2500)]
+    await home.journal.commit([], answers[:1200])
+    assert len(await home.answers()) == 1200
+    await home.journal.commit([], answers[1200:])
+    home.journal.forget(NOW, 10 * answers[0].size)
+    for _ in range(4):
+        await home.journal.commit([])
+    assert [answer.msg_id for answer in await home.answers()] == [f"{n}" for n in range(2490, 2500)]
 
 
 async def test_a_commit_need_not_be_awaited(home: Home) -> None:

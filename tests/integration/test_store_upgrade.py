@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from kazoo_tasks.model.change import Remembered
 from kazoo_tasks.model.errors import CannotStart
@@ -16,12 +17,12 @@ from kazoo_tasks.store import database, file
 from kazoo_tasks.store.snapshot import list_snapshots, restore
 from kazoo_tasks.store.sqlite import SqliteJournal
 from kazoo_tasks.store.statement import SCHEMA, SQL
+from kazoo_tasks.wire.codec import normal_text
 from support.build import ACCOUNT, a_task
 from support.core import HandClock
 from support.disk import may_mount, small_disk, use_up
+from support.older_journal import BROKEN, ENDED, break_journal, rebuilt
 
-#: A dump: pending, waiting, running, succeeded and failed tasks, answers, no clean stop.
-WRITTEN = Path(__file__).parent / "journal_1.sql"
 NEXT = SCHEMA + 1
 #: Adds, fills in and changes, and ends with a comment.
 STEP = """\
@@ -89,12 +90,6 @@ def data_dir(tmp_path: Path) -> Path:
     return path
 
 
-def rebuilt(path: Path) -> None:
-    """Make a file of the text that is kept."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(WRITTEN.read_text("utf-8"))
-
-
 @pytest.fixture
 def next_release(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A release with one more step; undone, it is this release again."""
@@ -155,6 +150,39 @@ async def test_what_the_first_release_wrote_is_read(data_dir: Path) -> None:
     # A removed task had 8.
     assert loaded.next_seq == 9
     assert version(data_dir / "journal.sqlite3") == SCHEMA
+
+
+async def test_what_breaks_the_rule_gives_way_to_words(data_dir: Path) -> None:
+    """Once, with a word in the log; what cannot be run has ended; the rest is as it was, and so is the copy."""
+    break_journal(data_dir / "journal.sqlite3")
+    with capture_logs() as lines:
+        _, tasks, _ = await seen(data_dir)
+        assert (await seen(data_dir))[1] == tasks
+    assert tasks[: len(TASKS)] == TASKS
+    found = dict(zip(BROKEN, tasks[len(TASKS) :], strict=True))
+    for name, task in found.items():
+        for text in (task.arguments, task.result, task.progress):
+            assert text is None or normal_text(text, len(text)) == text
+        assert task.status is (Status.FAILURE if name in ENDED else old_status(name)), name
+        assert (
+            "not shown, as a release before had taken it in: " in f"{task.arguments!r} {task.result!r}"
+            or (task.progress is None and name.startswith("progress"))
+        )
+    (told,) = [line for line in lines if line["event"] == "journal.mended"]
+    assert (told["texts"], told["kept"]) == (9, "snapshots/schema-1.sqlite3")
+    assert read(copy_of(data_dir), "SELECT result FROM task WHERE seq = 100") == [(b"1e400",)]
+
+
+def old_status(name: str) -> Status:
+    """What it was, which it is to stay."""
+    return Status.SUCCESS if BROKEN[name].ended_at else Status.WAITING
+
+
+async def test_a_snapshot_that_breaks_the_rule_is_restored(data_dir: Path, tmp_path: Path) -> None:
+    """It is what the release before wrote, and mended like a journal."""
+    break_journal(data_dir / "journal.sqlite3")
+    restore(data_dir / "journal.sqlite3", tmp_path / "new")
+    assert len((await seen(tmp_path / "new"))[1]) == len(TASKS) + len(BROKEN)
 
 
 async def test_a_further_step_brings_everything_along(

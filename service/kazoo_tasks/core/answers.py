@@ -14,8 +14,6 @@ from kazoo_tasks.model.change import Remembered
 from kazoo_tasks.model.errors import REFUSALS, MsgIdConflict, Refused
 from kazoo_tasks.wire.codec import decode, encode
 
-#: About what an answer takes beside its reply.
-_ENTRY_BYTES: Final = 400
 #: What a remembered refusal begins with, and no JSON text does.
 _REFUSED: Final = b"!"
 
@@ -95,7 +93,7 @@ class Answers:
         key = answer.owner, answer.msg_id
         self._drop(key)
         self._by_key[key] = answer
-        self._bytes += _size(answer)
+        self._bytes += answer.size
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._by_key)))
 
@@ -109,7 +107,7 @@ class Answers:
     def _drop(self, key: tuple[str, str]) -> None:
         dropped = self._by_key.pop(key, None)
         if dropped is not None:
-            self._bytes -= _size(dropped)
+            self._bytes -= dropped.size
 
 
 def _refusal(remembered: bytes) -> Refused:
@@ -117,7 +115,3 @@ def _refusal(remembered: bytes) -> Refused:
         "tuple[str, str, dict[str, object] | None]", decode(remembered[len(_REFUSED) :])
     )
     return REFUSALS[word](message, detail)
-
-
-def _size(answer: Remembered) -> int:
-    return len(answer.reply) + _ENTRY_BYTES

@@ -173,7 +173,7 @@ class Ledger:
 
     def expire(self) -> None:
         """Forget answers that are too old, here and on disk."""
-        self._journal.forget(self._answers.expire(self.answer_time()))
+        self._journal.forget(self._answers.expire(self.answer_time()), self._memory.max_bytes)
 
     async def probe(self) -> None:
         """Find out whether a store that refused would take something now: an answer that nobody will ask for."""

@@ -6,7 +6,7 @@ Pure; a replicated stream of them would rebuild the registry.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kazoo_tasks.model.task import Task
 
@@ -31,6 +31,10 @@ class Change(NamedTuple):
     task: Task
 
 
+#: About what an answer takes beside its reply, in memory and on disk.
+_ANSWER_BYTES: Final = 400
+
+
 class Remembered(NamedTuple):
     """An answered request, kept so that the same request again has no second effect.
 
@@ -47,3 +51,13 @@ class Remembered(NamedTuple):
     digest: bytes
     reply: bytes
     at: int
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return size_of_answer(len(self.reply))
+
+
+def size_of_answer(reply_bytes: int) -> int:
+    """About how many bytes an answer takes whose reply has so many."""
+    return reply_bytes + _ANSWER_BYTES

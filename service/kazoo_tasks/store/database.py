@@ -12,6 +12,7 @@ from typing import Final
 
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.store.directory import create_private
+from kazoo_tasks.store.mending import Mending
 from kazoo_tasks.store.statement import SCHEMA, SQL
 
 APPLICATION_ID: Final = 0x6B617A74
@@ -115,20 +116,27 @@ def identify(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def upgrade(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the schema to the newest version, all steps or none; there is no way back.
+def upgrade(connection: sqlite3.Connection, version: int, to: int | None = None) -> int:
+    """Bring the schema to another version, the newest if none is said, all steps or none; there is no way back.
+
+    Returns:
+        How many texts were mended.
 
     Raises:
         sqlite3.Error: A step failed; the file is as it was.
     """
-    steps = [SQL[f"schema_{step}"] for step in range(version + 1, SCHEMA + 1)]
+    newest = SCHEMA if to is None else to
+    steps = [SQL[f"schema_{step}"] for step in range(version + 1, newest + 1)]
     # On lines of their own: a step may end with a comment.
-    script = "\n;\n".join(["BEGIN IMMEDIATE", *steps, f"PRAGMA user_version = {SCHEMA}", "COMMIT"])
+    script = "\n;\n".join(["BEGIN IMMEDIATE", *steps, f"PRAGMA user_version = {newest}", "COMMIT"])
+    mending = Mending()
+    connection.create_function("mended", 1, mending.mended, deterministic=True)
     try:
         connection.executescript(script)
     except sqlite3.Error:
         take_back(connection)
         raise
+    return len(mending.broken)
 
 
 def take_back(connection: sqlite3.Connection) -> None:

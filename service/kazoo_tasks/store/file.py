@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
+from kazoo_tasks.model.change import size_of_answer
 from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Loaded
 from kazoo_tasks.store import database, row
@@ -34,6 +36,13 @@ _PROGRESS_EVERY: Final = 100_000
 log = structlog.get_logger(__name__)
 
 
+class Forgetting(NamedTuple):
+    """Which answers shall go: those before an instant, and the oldest of more than about so many bytes."""
+
+    before: int = 0
+    max_bytes: int = sys.maxsize
+
+
 class JournalFile:
     """The only connection to the file, for as long as we have the lock on its directory."""
 
@@ -44,8 +53,9 @@ class JournalFile:
         self._connection: sqlite3.Connection | None = None
         self._tasks = 0
         self._forgotten = 0
-        #: Answers before this instant shall go; set from the event loop's thread.
-        self.forget_before = 0
+        self._answer_bytes = 0
+        #: Set from the event loop's thread.
+        self.forgetting = Forgetting()
 
     @property
     def _open(self) -> sqlite3.Connection:
@@ -79,7 +89,7 @@ class JournalFile:
         try:
             with self._transaction() as connection:
                 _put(connection, batch)
-                forgotten = self._forget(connection)
+                forgotten, freed = self._forget(connection)
         except sqlite3.Error as error:
             if database.is_full(error):
                 raise StoreUnavailable(
@@ -88,6 +98,7 @@ class JournalFile:
             raise StoreBroken(f"{self._directory.journal} cannot be written: {error}") from error
         self._tasks += batch.growth
         self._forgotten = forgotten
+        self._answer_bytes += sum(answer.size for answer in batch.remembered) - freed
 
     def copy(self, target: Path, between: Callable[[float], None]) -> int:
         """Copy the file as it is at the end of the copying; gives the number of tasks in the copy.
@@ -141,6 +152,7 @@ class JournalFile:
         tasks = row.read_tasks(connection, _progress(connection))
         remembered = row.read_remembered(connection)
         self._tasks = len(tasks)
+        self._answer_bytes = sum(answer.size for answer in remembered)
         next_seq = max(meta["next_seq"], tasks[-1].seq + 1 if tasks else 1)
         epoch = max(meta["epoch"], before) + 1
         self._begin_epoch(epoch)
@@ -184,11 +196,13 @@ class JournalFile:
 
     def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
         try:
-            database.upgrade(connection, version)
+            mended = database.upgrade(connection, version)
         except sqlite3.Error as error:
             failed = f"the schema of {self._directory.journal} cannot be brought from version {version} to {SCHEMA}"
             raise CannotStart(f"{failed}, and is as it was: {database.reason(error)}") from error
         log.info("journal.upgraded", schema=SCHEMA)
+        if mended:
+            log.warning("journal.mended", texts=mended, kept=f"snapshots/schema-{version}.sqlite3")
 
     def _begin_epoch(self, epoch: int) -> None:
         # The mark first: if we die between the two, a number is skipped rather than used twice.
@@ -196,14 +210,21 @@ class JournalFile:
         with self._transaction() as connection:
             connection.executemany(SQL["write_meta"], [(epoch, "epoch"), (0, "clean")])
 
-    def _forget(self, connection: sqlite3.Connection) -> int:
-        """Drop some of the answers that are too old; gives the instant before which all are gone."""
-        before = self.forget_before
-        if before <= self._forgotten:
-            return self._forgotten
-        values = {"at_once": _FORGET_AT_ONCE, "before": before}
-        removed = connection.execute(SQL["forget"], values).rowcount
-        return before if removed < _FORGET_AT_ONCE else self._forgotten
+    def _forget(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Drop some of the answers that shall go; gives the instant before which all are gone, and bytes freed."""
+        before, max_bytes = self.forgetting
+        if before <= self._forgotten and self._answer_bytes <= max_bytes:
+            return self._forgotten, 0
+        oldest = connection.execute(SQL["read_oldest"], (_FORGET_AT_ONCE,)).fetchall()
+        freed, last = 0, 0
+        for number, reply_bytes, at in oldest:
+            if at >= before and self._answer_bytes - freed <= max_bytes:
+                break
+            freed, last = freed + size_of_answer(reply_bytes), number
+        connection.execute(SQL["forget"], (last,))
+        # If all that were looked at went, more may have to go.
+        is_done = not oldest or last < oldest[-1][0] or len(oldest) < _FORGET_AT_ONCE
+        return before if is_done else self._forgotten, freed
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

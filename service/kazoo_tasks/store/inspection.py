@@ -72,8 +72,7 @@ class _NotOurs(Exception):
 def _check_structure(connection: sqlite3.Connection, version: int) -> None:
     model = sqlite3.connect(":memory:")
     try:
-        for step in range(1, version + 1):
-            model.executescript(SQL[f"schema_{step}"])
+        database.upgrade(model, 0, to=version)
         expected, found = _structure(model), _structure(connection)
     finally:
         model.close()

@@ -28,7 +28,7 @@ class MemoryJournal:
         self._remembered: list[Remembered] = []
         self._next_seq = 1
         self._epoch = 0
-        self._forget_before = 0
+        self._forgetting: tuple[int, int] | None = None
         self._waiting: list[Commit] = []
         self._failures: list[KazooTasksError] = []
         self._broken: KazooTasksError | None = StoreBroken("the journal is not open")
@@ -64,9 +64,9 @@ class MemoryJournal:
         self._waiting.append(Commit(tuple(changes), tuple(remembered), future))
         return future
 
-    def forget(self, before: int) -> None:
-        """Drop answers older than these Gregorian seconds with the next commit."""
-        self._forget_before = max(self._forget_before, before)
+    def forget(self, before: int, max_bytes: int) -> None:
+        """Drop answers with the next commit: those older than these Gregorian seconds, and the oldest of too many."""
+        self._forgetting = before, max_bytes
 
     async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:  # noqa: ARG002 - none is kept, so none is kept apart
         """Say that there is one.
@@ -114,6 +114,9 @@ class MemoryJournal:
             else:
                 self._tasks[seq] = task
         self._remembered += batch.remembered
-        if self._forget_before:
-            self._remembered = [answer for answer in self._remembered if answer.at >= self._forget_before]
-            self._forget_before = 0
+        if self._forgetting is not None:
+            before, max_bytes = self._forgetting
+            self._remembered = [answer for answer in self._remembered if answer.at >= before]
+            while sum(answer.size for answer in self._remembered) > max_bytes:
+                del self._remembered[0]
+            self._forgetting = None

@@ -17,7 +17,7 @@ from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Clock, Loaded, SnapshotInfo
 from kazoo_tasks.store.directory import DataDirectory
-from kazoo_tasks.store.file import JournalFile
+from kazoo_tasks.store.file import Forgetting, JournalFile
 from kazoo_tasks.store.shelf import PARTIAL, Keep, Shelf
 from kazoo_tasks.store.writer import Writer
 
@@ -80,12 +80,12 @@ class SqliteJournal:
             return _refused(StoreBroken("the journal is not open"))
         return self._writer.commit(changes, remembered)
 
-    def forget(self, before: int) -> None:
-        """Drop answers older than these Gregorian seconds, some with each of the next commits.
+    def forget(self, before: int, max_bytes: int) -> None:
+        """Drop answers older than these Gregorian seconds and the oldest of too many, some with each later commit.
 
         Only the oldest in order of arrival are looked at: one from before a clock was set back waits for its turn.
         """
-        self._file.forget_before = max(self._file.forget_before, before)
+        self._file.forgetting = Forgetting(max(self._file.forgetting.before, before), max_bytes)
 
     async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:
         """Copy the file, verify the copy and let the oldest ones go.
