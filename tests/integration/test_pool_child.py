@@ -182,6 +182,21 @@ async def test_what_a_task_prints_goes_to_the_log_as_its_words(capfd: pytest.Cap
     assert forged not in "".join(capfd.readouterr())
 
 
+async def test_what_a_module_prints_when_it_is_imported_goes_to_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is imported once, by the fork server, whose slot is 0; what the interpreter says of it as well."""
+    (tmp_path / "talking_for_pool.py").write_text(
+        "import sys; print('hello'); print('warned', file=sys.stderr)"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with capture_logs() as lines:
+        async with a_pool(modules=("talking_for_pool",)):
+            pass
+    told = [(line["slot"], line["text"]) for line in lines if line["event"] == "pool.output"]
+    assert sorted(told) == [(0, "hello"), (0, "warned")]
+
+
 async def test_a_task_that_prints_without_end_fills_neither_log_nor_memory() -> None:
     """The first lines of each second are told, the others counted."""
     with capture_logs() as lines:

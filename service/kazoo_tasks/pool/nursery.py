@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kazoo_tasks.pool import fork_server
@@ -72,23 +73,28 @@ class Child:
 
 
 class _Server:
-    """A running fork server."""
+    """A running fork server.
+
+    Attributes:
+        output_fd: What it prints, which is what task modules print when they are imported; to be read without waiting.
+    """
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         self._control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         their_lifeline, self._lifeline = os.pipe()
+        self.output_fd, their_output = os.pipe()
+        os.set_blocking(self.output_fd, False)
         theirs = [their_control.fileno(), their_lifeline]
         try:
             # It finds what we find, and so do the children.
             find = f"import sys; sys.path[:] = {sys.path!r}"
             run = f"from {fork_server.__name__} import main; main(*{theirs})"
             # None of its descriptors is ours: what a task does to one, such as O_NONBLOCK, it would do to us.
-            nothing = subprocess.DEVNULL
             self._process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
                 [sys.executable, "-c", f"{find}; {run}"],
-                stdin=nothing,
-                stdout=nothing,
-                stderr=nothing,
+                stdin=subprocess.DEVNULL,
+                stdout=their_output,
+                stderr=their_output,
                 pass_fds=theirs,
             )
         except BaseException:
@@ -97,6 +103,7 @@ class _Server:
         finally:
             their_control.close()
             os.close(their_lifeline)
+            os.close(their_output)
         self._control.send(json.dumps(modules).encode())
 
     @property
@@ -130,9 +137,10 @@ class _Server:
 class Nursery:
     """A fork server of its own, started with the first child and again whenever it has died."""
 
-    def __init__(self, modules: tuple[str, ...]) -> None:
-        """Start nothing yet."""
+    def __init__(self, modules: tuple[str, ...], read_output: Callable[[int], None]) -> None:
+        """Start nothing yet; `read_output` is given the descriptor of what a server prints, which is its to close."""
         self._modules = modules
+        self._read_output = read_output
         self._server: _Server | None = None
         self._closed = self._proven = False
 
@@ -175,6 +183,7 @@ class Nursery:
             self._server = None
         if self._server is None:
             self._server = _Server(self._modules)
+            self._read_output(self._server.output_fd)
         return self._server
 
     def _try_fork(self, brief: Brief) -> Child:

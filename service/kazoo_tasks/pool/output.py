@@ -1,6 +1,7 @@
 """What a child prints, on its way into the log: lines of its own, and not more of them than anybody would read.
 
-Touches one pipe; made by pool.slot for each child, which has the other end as its stdout and stderr.
+Touches one pipe; made by pool.slot for each child, which has the other end as its stdout and stderr, and by
+pool.supervisor for the fork server.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Output:
-    """The reading end of one child's output, until it is closed."""
+    """The reading end of one child's output, until it is closed.
+
+    Attributes:
+        fd: The pipe.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, slot: int) -> None:
         """Begin to read; `fd` is non-blocking, and stays its owner's to close."""
         self._loop = loop
-        self._fd = fd
+        self.fd = fd
         self._slot = slot
         self._rest = b""
         self._since = loop.time()
@@ -38,7 +43,7 @@ class Output:
         for _ in range(_MAX_LAST_READS):
             if not self._read():
                 break
-        self._loop.remove_reader(self._fd)
+        self._loop.remove_reader(self.fd)
         if self._rest:
             self._tell(self._rest)
         self._tell_untold()
@@ -46,11 +51,11 @@ class Output:
     def _read(self) -> bool:
         """Read once; tell whether there may be more."""
         try:
-            data = os.read(self._fd, _CHUNK)
+            data = os.read(self.fd, _CHUNK)
         except BlockingIOError:
             return False
         if not data:
-            self._loop.remove_reader(self._fd)
+            self._loop.remove_reader(self.fd)
             return False
         *lines, rest = (self._rest + data).split(b"\n")
         # What has no end yet is shown as far as it would be anyway.

@@ -6,6 +6,7 @@ Touches the slots and the thread in which children are forked; called by core.de
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -20,6 +21,7 @@ from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.intensity import Intensity, Restart
 from kazoo_tasks.pool.keeper import Loss
 from kazoo_tasks.pool.nursery import Child, Nursery
+from kazoo_tasks.pool.output import Output
 from kazoo_tasks.pool.slot import Rules, Slot, State
 from kazoo_tasks.ports import Assignment, PoolWatcher
 
@@ -29,6 +31,8 @@ _BURIAL_S = 5.0
 _HANG_UP_AGAIN_S = 0.1
 #: Longer arguments go to an idle child only, and nothing is sent behind them: they would lie twice in our memory.
 _MAX_AHEAD_BYTES = 16 * 1024
+#: The slot of what the fork server prints, as others begin with 1.
+_FORK_SERVER = 0
 #: How often the next child gets a run because the one before died when it was to begin it.
 _MAX_RETURNS = 3
 
@@ -84,6 +88,7 @@ class ProcessPool:
         self._watcher: PoolWatcher
         self._loop: asyncio.AbstractEventLoop
         self._nursery: Nursery
+        self._server_output: Output | None = None
         self._midwife: ThreadPoolExecutor
 
     @property
@@ -112,7 +117,7 @@ class ProcessPool:
             CannotStart: A child does not come up; the message says why.
         """
         self._watcher, self._loop = watcher, asyncio.get_running_loop()
-        self._nursery = Nursery(self._settings.modules)
+        self._nursery = Nursery(self._settings.modules, self._hear_of_server)
         # Forking blocks for some milliseconds, and for as long as the task modules' import at the first time.
         self._midwife = ThreadPoolExecutor(1, thread_name_prefix="pool-midwife")
         for number in range(1, self.size + 1):
@@ -314,6 +319,19 @@ class ProcessPool:
         else:
             self._take_in(slot, child)
 
+    def _hear_of_server(self, output_fd: int) -> None:
+        self._loop.call_soon_threadsafe(self._read_server, output_fd)
+
+    def _read_server(self, output_fd: int) -> None:
+        self._leave_server()
+        self._server_output = Output(self._loop, output_fd, _FORK_SERVER)
+
+    def _leave_server(self) -> None:
+        if self._server_output is not None:
+            self._server_output.close()
+            os.close(self._server_output.fd)
+            self._server_output = None
+
     def _take_in(self, slot: Slot, child: Child) -> None:
         if self._closing:
             # Born too late to be of use; without its lifeline it dies.
@@ -356,3 +374,4 @@ class ProcessPool:
             await asyncio.wait(self._forks, timeout=_HANG_UP_AGAIN_S)
         await self._loop.run_in_executor(self._midwife, self._nursery.close)
         self._midwife.shutdown()
+        self._leave_server()
