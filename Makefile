@@ -11,7 +11,7 @@ SOURCES := service tests deploy/dev
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links --no-emit-options --strip-extras --allow-unsafe $(UPGRADE)
 
-.PHONY: help setup run test faults lint format types schemas docs lock bench profile clean
+.PHONY: help setup run test faults fuzz lint format types schemas docs lock bench profile clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test: setup lint types ## Lint, type-check and run the whole test suite with cov
 
 faults: setup ## Run the fault lab in its long form: half an hour, and the soak's FAULTS_SOAK_S=3600 on top
 	@FAULTS=long $(PY) -m pytest tests/faults -m "long or not long" -p no:randomly --durations=0
+
+fuzz: setup ## Send 20,000 odd values in at each way, and look for them at every door: half an hour (FUZZ_EXAMPLES=300)
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) $(PY) -m pytest tests/security/test_every_door.py tests/property/test_values.py \
+		--timeout 0 -p no:randomly
 
 lint: setup ## Check rules, format and the floors that imports keep to
 	@.venv/bin/ruff check $(SOURCES)

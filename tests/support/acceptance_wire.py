@@ -93,9 +93,13 @@ class Stranger:
         }
         return {**headers, **{name.replace("_", "-"): value for name, value in fields.items()}}
 
-    def ask(self, event: str, **fields: Any) -> Post:
-        """Send a request as a real Kazoo would, and wait for its reply."""
+    def send(self, event: str, **fields: Any) -> None:
+        """Send a request as a real Kazoo would."""
         body = json.dumps(self.request(event, **fields)).encode()
         self.post(body, f"tasks.{event.removesuffix('_req')}", timestamp=KAZOO_TIMESTAMP)
+
+    def ask(self, event: str, **fields: Any) -> Post:
+        """Send a request, and wait for its reply."""
+        self.send(event, **fields)
         (reply,) = self.take(self.address)
         return reply

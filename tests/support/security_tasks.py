@@ -3,10 +3,11 @@
 Imported by the service and its children.
 """
 
+import base64
 import sys
 from types import FrameType
 
-from kazoo_tasks import task
+from kazoo_tasks import report_progress, task
 from kazoo_tasks.pool.channel import Channel
 from kazoo_tasks.pool.frame import Kind, tag
 
@@ -28,14 +29,44 @@ NESTED = 260
 
 @task
 def forge(name: str) -> str:
-    """Say something in the child's place, past all that checks what a function returns."""
+    """Say something of `FORGERIES` in the child's place."""
+    _say(*FORGERIES[name])
+    return "forged"
+
+
+@task
+def answer(payload: str) -> str:
+    """Have any bytes, given in base64, be the answer, and the child say no other."""
+    channel = _say(Kind.RESULT, base64.b64decode(payload))
+
+    def unsaid(_kind: Kind, _payload: bytes = b"") -> None:
+        del channel.send  # the class's own again
+
+    channel.send = unsaid  # type: ignore[method-assign, assignment]  # for once
+    return "unsaid"
+
+
+@task
+def tell(payload: str) -> None:
+    """Report any text, given as bytes in base64."""
+    report_progress(1, note=base64.b64decode(payload).decode(errors="surrogateescape"))
+
+
+@task
+def fail(payload: str) -> None:
+    """Fail with any text, given as bytes in base64."""
+    raise ValueError(base64.b64decode(payload).decode(errors="surrogateescape"))
+
+
+def _say(kind: Kind, payload: bytes) -> Channel:
+    """Past all that checks what a function returns."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and not isinstance(frame.f_locals.get("channel"), Channel):
         frame = frame.f_back
     assert frame is not None
-    task_id, (kind, payload) = frame.f_locals["request"].task_id, FORGERIES[name]
-    frame.f_locals["channel"].send(kind, tag(task_id, payload))
-    return "forged"
+    channel: Channel = frame.f_locals["channel"]
+    channel.send(kind, tag(frame.f_locals["request"].task_id, payload))
+    return channel
 
 
 @task
