@@ -263,11 +263,14 @@ class Bus(Protocol):
         """
         ...
 
-    async def open(self) -> None:
+    async def open(self, wait_s: float = 0) -> None:
         """Connect for the first time; afterwards the bus reconnects by itself until it is closed.
 
+        A broker that is not there yet is waited for so many seconds. What is asked for meanwhile holds once there is a
+        connection.
+
         Raises:
-            CannotStart: The broker cannot be reached or refuses; the message says which and why.
+            CannotStart: The broker cannot be reached until then, or it refuses; the message says which and why.
         """
         ...
 

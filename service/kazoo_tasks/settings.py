@@ -88,6 +88,9 @@ class Settings(BaseModel):
         10_000, ge=1, description="Requests that may wait in it; older ones are dead-lettered."
     )
     queue_ttl_s: int = Field(60, ge=1, description="Seconds after which a waiting request is dead-lettered.")
+    broker_wait_s: float = Field(
+        60.0, ge=0, le=3_600, description="How long a start waits for a broker that is not there yet."
+    )
     prefetch: int = Field(256, ge=1, le=65_535, description="Requests that may be worked on at once.")
     amqp_timeout_s: float = Field(2.0, gt=0, le=60, description="How long the gateway waits for a reply.")
     dedupe_window_s: int = Field(

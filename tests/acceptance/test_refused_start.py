@@ -78,9 +78,12 @@ async def test_all_wrong_values_are_told_at_once(tmp_path: Path) -> None:
 
 
 async def test_an_unreachable_broker_is_told(tmp_path: Path) -> None:
-    """By its address, without user and password."""
-    for said in await tried(PROGRAMS, environment("amqp://me:hush@127.0.0.1:1/", tmp_path)):
-        assert_refused(said, "cannot reach the broker at amqp://127.0.0.1:1/", "connection refused")
+    """By its address, without user and password, once it was waited for."""
+    given = environment("amqp://me:hush@127.0.0.1:1/", tmp_path, broker_wait_s="0.5")
+    for said in await tried(PROGRAMS, given):
+        assert_refused(
+            said, "cannot reach the broker at amqp://127.0.0.1:1/ within 0.5 s", "connection refused"
+        )
         assert "hush" not in f"{said}"
 
 

@@ -97,14 +97,23 @@ class ChaosProxy:
     @property
     def url(self) -> str:
         """Where to connect instead of the broker."""
+        return self.url_at(self.port)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
         assert self._server
-        port = self._server.sockets[0].getsockname()[1]
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def url_at(self, port: int) -> str:
+        """Where to connect if it listens there."""
         credentials = self._parts.netloc.rpartition("@")[0]
         return self._parts._replace(netloc=f"{credentials}@127.0.0.1:{port}").geturl()
 
-    async def open(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+    async def open(self, port: int = 0) -> None:
+        """Listen, on a free port if none is said."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
 
     async def close(self) -> None:
         """End everything."""

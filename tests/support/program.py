@@ -130,7 +130,7 @@ async def running(*arguments: str, environment: dict[str, str]) -> AsyncIterator
     """A program that is ready, and is stopped afterwards if it still runs."""
     program = await start(*arguments, environment=environment)
     try:
-        await program.logged("gateway.listening" if arguments[0] == "gateway" else "service.ready")
+        await program.logged("bus.connected" if arguments[0] == "gateway" else "service.ready")
         yield program
     finally:
         await program.stop()

@@ -122,11 +122,11 @@ def a_house(url: str, folder: Path, **settings: str) -> Iterator[House]:
 
 def _await_listening(house: House, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _LIMIT_S
-    while not (listening := house.events("gateway.listening")):
+    while not house.events("service.ready"):
         assert process.poll() is None, house.log.read_text()
         assert time.monotonic() < deadline, house.log.read_text()
         time.sleep(_GLANCE_S)
-    house.port = listening[0]["port"]
+    house.port = house.events("gateway.listening")[0]["port"]
 
 
 class Watch:

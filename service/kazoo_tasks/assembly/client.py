@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from kazoo_tasks.assembly.door import is_shared, opened_bus, sender_of
+from kazoo_tasks.assembly.door import build_bus, is_shared, opened_bus, sender_of
 from kazoo_tasks.bus.caller import DEFAULT_TIMEOUT_S, BusCaller
 from kazoo_tasks.model.errors import CannotStart, KazooTasksError
 from kazoo_tasks.settings import Settings
@@ -28,7 +28,8 @@ async def connected(settings: Settings, timeout_s: float = DEFAULT_TIMEOUT_S) ->
     """
     if not is_shared(settings):
         raise CannotStart("expected an amqp:// URL; nobody can be reached over memory://")
-    async with opened_bus(settings) as bus:
+    bus = build_bus(settings)
+    async with opened_bus(bus, bus.open()):
         caller = BusCaller(bus, sender_of(settings), timeout_s)
         await caller.open()
 

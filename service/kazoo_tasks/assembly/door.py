@@ -5,7 +5,7 @@ Touches the broker for as long as it is open; used by every program, and by the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Final
@@ -47,15 +47,14 @@ def is_shared(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def opened_bus(settings: Settings) -> AsyncIterator[Bus]:
-    """The bus, connected for as long as it is needed.
+async def opened_bus(bus: Bus, opening: Awaitable[None]) -> AsyncIterator[Bus]:
+    """The bus, connected for as long as it is needed; `opening` is what connects it.
 
     Raises:
         CannotStart: The broker cannot be reached.
     """
-    bus = build_bus(settings)
-    await bus.open()
     try:
+        await opening
         yield bus
     finally:
         await bus.close()

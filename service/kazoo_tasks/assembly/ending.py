@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from kazoo_tasks.assembly.systemd import Notifier
 from kazoo_tasks.model.errors import KazooTasksError
 from kazoo_tasks.settings import load_supervisor
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -30,6 +32,23 @@ class Ending:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+
+    async def unless_asked(self, starting: Coroutine[Any, Any, T]) -> T:
+        """What something comes to that may take long; it is given up when the operator asks for an end.
+
+        Raises:
+            _AskedFirst: That came first; `supervised` ends with it, and nothing is wrong.
+        """
+        work, asked = asyncio.ensure_future(starting), asyncio.ensure_future(self.asked.wait())
+        try:
+            await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise _AskedFirst
+            return work.result()
+        finally:
+            asked.cancel()
+            work.cancel()
+            await asyncio.wait([work])
 
     async def come(self, broken: asyncio.Future[KazooTasksError] | None = None) -> None:
         """Say that everything is ready, and wait until it is to end.
@@ -50,6 +69,10 @@ class Ending:
         (self.hurry if self.asked.is_set() else self.asked).set()
 
 
+class _AskedFirst(Exception):
+    """The operator asked for an end before the start was over."""
+
+
 @asynccontextmanager
 async def supervised() -> AsyncIterator[Ending]:
     """Listen to the operator, and tell systemd that the event loop turns, until the very end."""
@@ -57,6 +80,7 @@ async def supervised() -> AsyncIterator[Ending]:
     ending.listen()
     alive = asyncio.create_task(ending.notifier.live())
     try:
-        yield ending
+        with suppress(_AskedFirst):
+            yield ending
     finally:
         alive.cancel()

@@ -5,8 +5,9 @@ Touches the network for as long as it is open; used by the programs that have on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 from kazoo_tasks.assembly.door import sender_of
 from kazoo_tasks.assembly.health import Check, Checkup, gateway_checks
@@ -37,9 +38,14 @@ def build_authenticator(settings: Settings) -> Authenticator:
 
 @asynccontextmanager
 async def opened_gateway(
-    settings: Settings, bus: Bus, authenticator: Authenticator, checks: dict[str, Check]
-) -> AsyncIterator[Gateway]:
-    """A gateway that listens; `checks` are those of a service in the same process.
+    settings: Settings,
+    bus: Bus,
+    authenticator: Authenticator,
+    checks: Mapping[str, Check] = MappingProxyType({}),
+) -> AsyncIterator[tuple[Gateway, Checkup]]:
+    """A gateway that listens, and how it is; `checks` are those of a service in the same process.
+
+    The bus may have no connection yet.
 
     Raises:
         CannotStart: The address cannot be listened on.
@@ -51,7 +57,16 @@ async def opened_gateway(
     await caller.open()
     await gateway.start()
     try:
-        yield gateway
+        yield gateway, health
+    finally:
+        await gateway.close()
+
+
+@asynccontextmanager
+async def closing(gateway: Gateway) -> AsyncIterator[None]:
+    """Close it before what comes before this: it listens from the first moment, and would end with nobody to ask."""
+    try:
+        yield
     finally:
         await gateway.close()
 

@@ -20,7 +20,11 @@ class Checkup:
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         """Take a check for each part."""
-        self._checks = checks
+        self._checks = dict(checks)
+
+    def add(self, checks: Mapping[str, Check]) -> None:
+        """Ask these as well, instead of any for the same part."""
+        self._checks |= checks
 
     async def unwell(self) -> dict[str, str]:
         """The parts that are unwell, and why."""
@@ -37,6 +41,11 @@ def bus_check(bus: Bus) -> Check:
         return f"the broker blocks publishers: {bus.blocked}" if bus.blocked is not None else None
 
     return check
+
+
+async def starting() -> str:
+    """A part that is not there yet."""
+    return "starting"
 
 
 def gateway_checks(bus: Bus, caller: Caller) -> dict[str, Check]:

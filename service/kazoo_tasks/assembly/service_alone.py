@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from kazoo_tasks.assembly.door import is_shared, opened_bus
+from kazoo_tasks.assembly.door import build_bus, is_shared, opened_bus
 from kazoo_tasks.assembly.ending import supervised
-from kazoo_tasks.assembly.health import Checkup
-from kazoo_tasks.assembly.service import Service, opened_service
+from kazoo_tasks.assembly.health import Checkup, bus_check, starting
+from kazoo_tasks.assembly.service import opened_service
 from kazoo_tasks.gateway.health_door import HealthDoor
 from kazoo_tasks.gateway.settings import GatewaySettings
 from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.ports import Bus
 from kazoo_tasks.settings import Settings
 
 
@@ -29,21 +30,24 @@ async def run(settings: Settings) -> None:
         raise CannotStart(
             "nobody could reach a service with a bus of its own; use `kazoo-tasks run` for memory://"
         )
+    bus = build_bus(settings)
     async with (
         supervised() as ending,
-        opened_bus(settings) as bus,
+        _health_door(settings, bus) as health,
+        opened_bus(bus, ending.unless_asked(bus.open(settings.broker_wait_s))),
         opened_service(settings, bus, ending.hurry) as service,
-        _health_door(settings, service),
     ):
+        health.add(service.checks())
         await ending.come(service.broken)
 
 
 @asynccontextmanager
-async def _health_door(settings: Settings, service: Service) -> AsyncIterator[HealthDoor]:
-    listening = GatewaySettings(host=settings.health_host, port=settings.health_port)
-    door = HealthDoor(listening, Checkup(service.checks()))
+async def _health_door(settings: Settings, bus: Bus) -> AsyncIterator[Checkup]:
+    """Answers probes from the first moment to the last: while the broker is waited for, and while tasks end."""
+    health = Checkup({"bus": bus_check(bus), "service": starting})
+    door = HealthDoor(GatewaySettings(host=settings.health_host, port=settings.health_port), health)
     await door.start()
     try:
-        yield door
+        yield health
     finally:
         await door.close()

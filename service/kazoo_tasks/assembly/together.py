@@ -3,9 +3,10 @@
 Touches what it opens; called by the CLI.
 """
 
-from kazoo_tasks.assembly.door import opened_bus
+from kazoo_tasks.assembly.door import build_bus, opened_bus
 from kazoo_tasks.assembly.ending import supervised
-from kazoo_tasks.assembly.gateway import build_authenticator, opened_gateway
+from kazoo_tasks.assembly.gateway import build_authenticator, closing, opened_gateway
+from kazoo_tasks.assembly.health import starting
 from kazoo_tasks.assembly.service import opened_service
 from kazoo_tasks.settings import Settings
 
@@ -18,10 +19,13 @@ async def run(settings: Settings) -> None:
         StoreBroken, RequestsStopped: It cannot go on.
     """
     authenticator = build_authenticator(settings)
+    bus = build_bus(settings)
     async with (
         supervised() as ending,
-        opened_bus(settings) as bus,
+        opened_gateway(settings, bus, authenticator, {"service": starting}) as (gateway, health),
+        opened_bus(bus, ending.unless_asked(bus.open(settings.broker_wait_s))),
         opened_service(settings, bus, ending.hurry) as service,
-        opened_gateway(settings, bus, authenticator, service.checks()),
+        closing(gateway),
     ):
+        health.add(service.checks())
         await ending.come(service.broken)

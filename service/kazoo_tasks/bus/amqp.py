@@ -19,13 +19,15 @@ from kazoo_tasks.bus.link import Address, Link
 from kazoo_tasks.bus.routing import check_key
 from kazoo_tasks.bus.subscription import AmqpSubscription
 from kazoo_tasks.bus.topology import RequestQueue, check_exchange
-from kazoo_tasks.model.errors import BusUnavailable, CannotStart
+from kazoo_tasks.model.errors import BusRefused, BusUnavailable, CannotStart
 from kazoo_tasks.ports import Delivery, Incoming, Outgoing, Subscription
 
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
+#: How often it is said that the broker is still waited for.
+SAY_EVERY_S: Final = 10.0
 
 
 class AmqpBus:
@@ -71,20 +73,38 @@ class AmqpBus:
         """Why the broker takes no messages, in its own words, while it takes none."""
         return self._link.blocked if self._link is not None else None
 
-    async def open(self) -> None:
-        """Connect for the first time.
+    async def open(self, wait_s: float = 0) -> None:
+        """Connect for the first time; a broker that is not there yet is waited for so many seconds.
 
         Raises:
-            CannotStart: The broker cannot be reached or refuses, within `connect_timeout_s`.
+            CannotStart: The broker cannot be reached until then, or it refuses.
         """
         quirks.install()
-        try:
-            async with self._changing:
-                await self._take_up(await self._connect())
-        except BusUnavailable as error:
-            raise CannotStart(f"cannot reach the broker at {self._address.shown}: {error}") from error
+        await self._await_broker(wait_s)
         log.info("bus.connected", broker=self._address.shown)
         self._supervision = asyncio.create_task(self._supervise(), name="bus supervision")
+
+    async def _await_broker(self, wait_s: float) -> None:
+        now = asyncio.get_running_loop().time
+        began = now()
+        due = began
+        for pause_s in pauses():
+            try:
+                async with self._changing:
+                    await self._take_up(await self._connect())
+            except BusUnavailable as error:
+                left_s = began + wait_s - now()
+                if left_s <= 0 or isinstance(error, BusRefused):
+                    within = f" within {wait_s:g} s" if left_s <= 0 < wait_s else ""
+                    message = f"cannot reach the broker at {self._address.shown}{within}: {error}"
+                    raise CannotStart(message) from error
+                if now() >= due:
+                    due += SAY_EVERY_S
+                    broker = self._address.shown
+                    log.warning("bus.waiting", broker=broker, reason=str(error), for_s=round(left_s))
+                await asyncio.sleep(min(pause_s, left_s))
+            else:
+                return
 
     async def consume_requests(self, handle: Callable[[Delivery], Awaitable[None]]) -> None:
         """Have every request handed to `handle`.

@@ -232,7 +232,7 @@ class MemoryBus:
         """Whether there is a connection."""
         return self._connected
 
-    async def open(self) -> None:
+    async def open(self, wait_s: float = 0) -> None:  # noqa: ARG002 - the port's; there is nothing to wait for
         """Connect; never fails."""
         self._connect()
 

@@ -136,6 +136,10 @@ class BusUnavailable(Unavailable):
     """The broker cannot be reached, or did not answer in time."""
 
 
+class BusRefused(BusUnavailable):
+    """The broker will not have us: credentials, virtual host or TLS are wrong, and waiting helps nobody."""
+
+
 class RequestsStopped(KazooTasksError):
     """Requests no longer arrive, and a new connection does not help: the process must end."""
 
