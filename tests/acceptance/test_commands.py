@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ UNKNOWN = "0" * 30
 UNAVAILABLE = 69
 #: Commands, and a part of what is said to each.
 REFUSED = {
-    f"show {UNKNOWN}": "not_found",
+    f"show {UNKNOWN}": "not_found: No such task",
+    "show abc": "expected a task id: 30 lower-case hexadecimal digits, got 'abc'",
     f"start {UNKNOWN}": "not_found",
     f"add {ACCOUNT} os abort": "no_module",
     f"add {ACCOUNT} timer wake": "no_function",
     f"add {ACCOUNT} timer sleep {{}}": "JSON array",
-    "list me": "Account-ID",
+    "list me": "expected an account id: 32 lower-case hexadecimal digits, got 'me'",
+    f"list {ACCOUNT} --status done": "expected --status to be one of pending, waiting, ",
+    f"list {ACCOUNT} --created-from -1": "Created-From: Value must be at least 0",
+    "token new abc": "expected an account id: 32 lower-case hexadecimal digits, got 'abc'",
 }
 
 
@@ -69,6 +74,30 @@ async def test_an_account_s_tasks_are_listed(tasks: Command) -> None:
     second = await value(tasks("add", ACCOUNT, "timer", "sleep", "[100000]", "--start"))
     assert "started_at" in second
     assert [task["id"] for task in (await tasks("list", ACCOUNT)).values] == [first["id"], second["id"]]
+
+
+async def test_a_list_takes_the_filters_that_rest_takes(tasks: Command) -> None:
+    """Alone and together."""
+    pending = await value(tasks("add", ACCOUNT, "erlang", "get_cookie"))
+    waiting = await value(tasks("add", ACCOUNT, "timer", "sleep", "[100000]", "--start"))
+    now = pending["submitted_at"]
+    for filters, expected in {
+        "--status pending": [pending],
+        "--module timer": [waiting],
+        "--function get_cookie": [pending],
+        "--function sleep --module erlang": [],
+        f"--created-from {now}": [pending, waiting],
+        f"--created-from {now + 1000}": [],
+        f"--created-to {now - 1}": [],
+    }.items():
+        listed = (await tasks("list", ACCOUNT, *filters.split())).values
+        assert [task["id"] for task in listed] == [task["id"] for task in expected], filters
+
+
+async def test_the_version_is_told(tmp_path: Path) -> None:
+    """Without any settings."""
+    said = await command("--version", given={})
+    assert (said.code, said.out) == (0, f"kazoo-tasks {version('kazoo-tasks')}\n")
 
 
 async def test_what_can_be_run_is_listed(tasks: Command) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from kazoo_tasks.assembly.door import build_bus, is_shared, opened_bus, sender_of
 from kazoo_tasks.bus.caller import DEFAULT_TIMEOUT_S, BusCaller
-from kazoo_tasks.model.errors import CannotStart, KazooTasksError
+from kazoo_tasks.model.errors import REFUSALS, CannotStart, KazooTasksError
 from kazoo_tasks.settings import Settings
+from kazoo_tasks.wire.codec import encode
 
 Ask = Callable[[str, Mapping[str, object]], Awaitable[dict[str, Any]]]
 
@@ -43,6 +44,11 @@ def _granted(reply: dict[str, Any]) -> dict[str, Any]:
     if reply.get("Event-Category") == "error":
         raise KazooTasksError(str(reply.get("Error-Message")))
     if isinstance(word := reply.get("Reply"), str):
-        detail = reply.get("Error")
-        raise KazooTasksError(f"{word}: {detail}" if detail else word)
+        raise KazooTasksError(_refusal(word, reply.get("Error")))
     return reply
+
+
+def _refusal(word: str, detail: object) -> str:
+    """The word of a refusal, what it means, and what is said of this one."""
+    meaning = f"{word}: {REFUSALS[word]()}" if word in REFUSALS else word
+    return f"{meaning} {encode(detail).decode()}" if detail else meaning

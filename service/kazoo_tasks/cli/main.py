@@ -6,7 +6,8 @@ Touches the terminal; a domain error is one sentence and an exit code, never a t
 from __future__ import annotations
 
 import sys
-from typing import Final
+from importlib.metadata import version
+from typing import Annotated, Final
 
 import typer
 
@@ -38,8 +39,19 @@ app = typer.Typer(
 )
 
 
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        print(f"kazoo-tasks {version('kazoo-tasks')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _begin() -> None:
+def _begin(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Tell the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
     """Runs Python functions as background tasks for a Kazoo-style telecom platform."""
     quieten_logging()
 

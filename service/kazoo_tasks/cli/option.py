@@ -5,11 +5,15 @@ Touches the settings; used by the other modules of this room.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from kazoo_tasks.model.errors import KazooTasksError
+from kazoo_tasks.model.identity import ACCOUNT_ID, TASK_ID
 from kazoo_tasks.settings import Settings, load_settings
 
 Config = Annotated[
@@ -22,6 +26,23 @@ BusUrl = Annotated[
         "--bus", help="The broker: an amqp:// URL, or memory://.", show_default=False, metavar="URL"
     ),
 ]
+
+
+def _shaped(shape: re.Pattern[str], what: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if shape.fullmatch(text) is None:
+            raise KazooTasksError(f"expected {what}, got {text!r}")
+        return text
+
+    return check
+
+
+_ACCOUNT: Final = "an account id: 32 lower-case hexadecimal digits"
+_TASK: Final = "a task id: 30 lower-case hexadecimal digits"
+Account = Annotated[
+    str, typer.Argument(help=f"{_ACCOUNT[3:].capitalize()}.", callback=_shaped(ACCOUNT_ID, _ACCOUNT))
+]
+TaskId = Annotated[str, typer.Argument(help=f"{_TASK[2:].capitalize()}.", callback=_shaped(TASK_ID, _TASK))]
 
 
 def settings_of(config: Path | None, bus: str | None = None, **overrides: Any) -> Settings:

@@ -12,12 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from kazoo_tasks.cli.option import BusUrl, Config, settings_of
+from kazoo_tasks.cli.option import Account, BusUrl, Config, TaskId, settings_of
 from kazoo_tasks.model.errors import KazooTasksError
+from kazoo_tasks.model.task import STATUSES
 from kazoo_tasks.settings import Settings
 
-Account = Annotated[str, typer.Argument(help="Account id.")]
-TaskId = Annotated[str, typer.Argument(help="Task id.")]
+Gregorian = Annotated[
+    int | None, typer.Option(metavar="SECONDS", help="Gregorian seconds, as tasks have them.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,9 +44,29 @@ def functions(config: Config = None, bus: BusUrl = None) -> None:
             print(f"{module}.{name}({arguments})  {entry['description']}")
 
 
-def list_tasks(account: Account, config: Config = None, bus: BusUrl = None) -> None:
-    """List an account's tasks, oldest first."""
-    asyncio.run(_list(settings_of(config, bus), account))
+def list_tasks(  # noqa: PLR0913 - a command's options are its parameters
+    account: Account,
+    *,
+    status: Annotated[str | None, typer.Option(help=f"One of {', '.join(STATUSES)}.")] = None,
+    module: Annotated[str | None, typer.Option(help="Task module.")] = None,
+    function: Annotated[str | None, typer.Option(help="Function.")] = None,
+    created_from: Gregorian = None,
+    created_to: Gregorian = None,
+    config: Config = None,
+    bus: BusUrl = None,
+) -> None:
+    """List an account's tasks, oldest first; all of those that pass every filter."""
+    if status is not None and status not in STATUSES:
+        raise KazooTasksError(f"expected --status to be one of {', '.join(STATUSES)}, got {status!r}")
+    filters = {
+        "Status": status,
+        "Module": module,
+        "Function": function,
+        "Created-From": created_from,
+        "Created-To": created_to,
+    }
+    given = {name: value for name, value in filters.items() if value is not None}
+    asyncio.run(_list(settings_of(config, bus), {"Account-ID": account, **given}))
 
 
 def add(  # noqa: PLR0913 - a command's options are its parameters
@@ -96,10 +118,9 @@ def _reply(settings: Settings, event: str, fields: Mapping[str, object]) -> dict
     return asyncio.run(asked())
 
 
-async def _list(settings: Settings, account: str) -> None:
+async def _list(settings: Settings, fields: dict[str, object]) -> None:
     from kazoo_tasks.assembly.client import connected
 
-    fields: dict[str, object] = {"Account-ID": account}
     async with connected(settings) as ask:
         while True:
             page = await ask("list_req", fields)
