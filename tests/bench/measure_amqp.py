@@ -16,7 +16,7 @@ from bench.stage import Service, Stage
 from kazoo_tasks.assembly.door import sender_of
 from kazoo_tasks.settings import Settings
 from kazoo_tasks.wire.body import task_text
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 
 #: Two slots that sleep 5 ms each end fewer than 400 a second: after six seconds more than 5,000 still wait.
 _BUSY = 8_000
@@ -32,8 +32,8 @@ def reads(count: int) -> list[tuple[str, Fields]]:
 def reply_size() -> int:
     """How long our reply to such a request is."""
     *_, task = tasks(10)
-    postman = Postman(sender_of(Settings()))
-    return len(postman.reply("read_resp", "0" * 32, task_text(task), {}))
+    replies = Replies(sender_of(Settings()))
+    return len(replies.reply("read_resp", "0" * 32, task_text(task), {}))
 
 
 def p1(stage: Stage) -> list[Row]:

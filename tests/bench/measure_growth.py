@@ -22,7 +22,7 @@ from kazoo_tasks.core.registry import Query, Registry
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.settings import Settings
 from kazoo_tasks.wire.body import tasks_text
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 
 _PAGE = 1_000
 _Requests = list[tuple[str, Fields]]
@@ -124,12 +124,12 @@ def _p13(stage: Stage, round_trips: list[float]) -> Row:
 
 
 def _answer_ms(registry: Registry, query: Query) -> float:
-    postman = Postman(sender_of(Settings()))
+    replies = Replies(sender_of(Settings()))
     times = []
     for _ in range(9):
         began = time.perf_counter()
         found = registry.page(ACCOUNT, query)
-        postman.reply("list_resp", "0" * 32, tasks_text(found.tasks), {"Start-Key": "czE"})
+        replies.reply("list_resp", "0" * 32, tasks_text(found.tasks), {"Start-Key": "czE"})
         times.append(time.perf_counter() - began)
     return median(times) * 1000
 

@@ -1,4 +1,4 @@
-"""Our pool alone, on the same no-op: the real supervisor with real children, without broker, journal or desk.
+"""Our pool alone, on the same no-op: the real supervisor with real children, without broker, journal or handlers.
 
 The pool is fed as the runner feeds it: up to 32 runs ahead, since they are short.
 

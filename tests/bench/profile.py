@@ -45,7 +45,7 @@ _STAGES: Final = (
     ("commit: the journal's thread", ("Writer._run",)),
     (
         "commit: futures, fold, launch (loop side)",
-        ("Writer._settle", "writer.py:_settle", "Ledger._fold", "Desk._launch.<"),
+        ("Writer._settle", "writer.py:_settle", "Ledger._fold", "Handlers._launch.<"),
     ),
     ("pool: children's answers", ("pool/link.py:",)),
     ("pool: assigning, ending", ("Runner._assign", "Runner._end", "Runner.idle")),
@@ -53,9 +53,9 @@ _STAGES: Final = (
     ("reply: written and sent", ("Listener._reply", "Listener._result", "AmqpDelivery.ack")),
     ("send: batches to the socket", ("Outlet.run", "Connection.__writer")),
     ("decode and validate", ("wire/codec.py:decode", "wire/request.py:parse_request", "Request.digest")),
-    ("decide and commit", ("Desk.", "Ledger.")),
+    ("decide and commit", ("Handlers.", "Ledger.")),
     ("receive: frames and their delivery", ("aiormq/", "bus/consumer.py", "asyncio/streams.py")),
-    ("listener, errands and the rest of a request", ("listener/listener.py", "core/errand.py")),
+    ("listener, background and the rest of a request", ("listener/listener.py", "core/errand.py")),
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from kazoo_tasks.cli.main import main
-from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.listener.listener import Listener
 from kazoo_tasks.model.change import Change, Remembered
@@ -53,10 +53,10 @@ def reply_before_commit() -> None:
 def no_dedupe() -> None:
     """Every request has its effect, however often it comes."""
 
-    async def always(self: Ledger, origin: Origin, effect: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def always(self: Ledger, requester: Requester, effect: Callable[[], Awaitable[bytes]]) -> bytes:
         return await effect()
 
-    def never(self: Ledger, origin: Origin) -> bool:
+    def never(self: Ledger, requester: Requester) -> bool:
         return False
 
     Ledger.once = always  # type: ignore[method-assign]  # that is the fault

@@ -17,7 +17,7 @@ from kazoo_tasks.bus.link import ROOM_S
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
 from kazoo_tasks.model.errors import BusUnavailable, CannotStart
 from kazoo_tasks.ports import Delivery, Incoming, Outgoing, Subscription
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 from rabbitmq import PrivateNode
 from support.broker import short_of
 from support.post import SENDER
@@ -421,7 +421,7 @@ async def test_the_watchdog_waits_while_the_broker_blocks(short_broker: PrivateN
     echo = Echo(short_broker.url)
     await echo.open()
     watch = Watch(interval_s=0.1, patience_s=1.0, strikes=2)
-    watchdog = Watchdog(echo.bus, Postman(SENDER), echo.requests.qsize, watch)
+    watchdog = Watchdog(echo.bus, Replies(SENDER), echo.requests.qsize, watch)
     async with short_of(short_broker, "memory"):
         await blocked(echo.bus)
         with pytest.raises(TimeoutError):

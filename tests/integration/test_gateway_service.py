@@ -1,4 +1,4 @@
-"""The gateway in front of the real listener and desk, over the in-process bus."""
+"""The gateway in front of the real listener and handlers, over the in-process bus."""
 
 from __future__ import annotations
 

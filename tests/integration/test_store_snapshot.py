@@ -16,7 +16,7 @@ from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import CannotStart, DirectoryInUse, StoreUnavailable
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Loaded
-from kazoo_tasks.store.shelf import Keep
+from kazoo_tasks.store.retention import Keep
 from kazoo_tasks.store.snapshot import list_snapshots, restore, verify
 from kazoo_tasks.store.sqlite import SqliteJournal
 from support.build import NOW, a_task

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from kazoo_tasks.model.outcome import Failed, Succeeded
 from kazoo_tasks.pool.call import call
 from kazoo_tasks.pool.frame import Kind
-from kazoo_tasks.pool.verdict import of_failure, of_progress, of_result
+from kazoo_tasks.pool.outcomes import of_failure, of_progress, of_result
 
 many = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "300")), deadline=None)
 _LIMIT = 10_000

@@ -1,4 +1,4 @@
-"""The core without processes and files: a clock, a pool and a desk that tests drive by hand.
+"""The core without processes and files: a clock, a pool and request handlers that tests drive by hand.
 
 Touches the event loop only; used by the tests of the core and of the listener.
 """
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.answers import Requester
+from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.catalogue import Catalogue
-from kazoo_tasks.core.desk import Desk, Draft, Order
-from kazoo_tasks.core.errand import Errands
-from kazoo_tasks.core.ledger import Ledger, Memory
+from kazoo_tasks.core.handlers import Draft, Handlers, Order
+from kazoo_tasks.core.keyed_lock import KeyedLocks
+from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.runner import Runner
-from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
 from kazoo_tasks.modules import erlang, knm_converters, timer
@@ -110,10 +110,10 @@ STOPPED = Failed("0.1.1", Failure.STOPPED, "stopped on request")
 
 
 class Office:
-    """A desk with everything behind it; `restarted` gives the next one on the same journal."""
+    """Request handlers with everything behind them; `restarted` gives the next one on the same journal."""
 
     def __init__(
-        self, journal: MemoryJournal | None = None, *, slots: int = 2, memory: Memory | None = None
+        self, journal: MemoryJournal | None = None, *, slots: int = 2, dedupe: DedupeWindow | None = None
     ) -> None:
         """Build it, not yet loaded."""
         self.journal = journal or MemoryJournal()
@@ -122,11 +122,11 @@ class Office:
         self.changes: list[Change] = []
         self.crashes: list[BaseException] = []
         self.catalogue = Catalogue([timer, erlang, knm_converters])
-        self.errands = Errands(self.crashes.append)
-        self.ledger = Ledger(self.journal, self.clock, memory or Memory(), self.changes.append)
-        turns = Turns()
-        self.runner = Runner(self.ledger, self.pool, turns, self.errands)
-        self.desk = Desk(self.catalogue, self.ledger, self.runner, turns, os.urandom)
+        self.background = BackgroundTasks(self.crashes.append)
+        self.ledger = Ledger(self.journal, self.clock, dedupe or DedupeWindow(), self.changes.append)
+        locks = KeyedLocks()
+        self.runner = Runner(self.ledger, self.pool, locks, self.background)
+        self.handlers = Handlers(self.catalogue, self.ledger, self.runner, locks, os.urandom)
         self._msg_ids = 0
 
     async def open(self) -> Office:
@@ -135,32 +135,32 @@ class Office:
         await self.pool.start(self.runner)
         return self
 
-    def origin(self, msg_id: str | None = None, digest: bytes = b"") -> Origin:
+    def requester(self, msg_id: str | None = None, digest: bytes = b"") -> Requester:
         """A request's, of its own unless a `msg_id` says otherwise."""
         self._msg_ids += 1
-        return Origin(ACCOUNT, msg_id or f"msg-{self._msg_ids}", digest)
+        return Requester(ACCOUNT, msg_id or f"msg-{self._msg_ids}", digest)
 
     async def add(self, *drafts: Draft, start: bool = False, msg_id: str | None = None) -> Any:
         """Add tasks (one `timer.sleep` unless said otherwise) and give back what the caller reads."""
         wanted = drafts or (Draft("timer", "sleep", [1]),)
         order = Order(ACCOUNT, wanted, bulk=len(wanted) > 1, start=start)
-        return decode(await self.desk.add(self.origin(msg_id), order))
+        return decode(await self.handlers.add(self.requester(msg_id), order))
 
     async def start(self, task_id: str, msg_id: str | None = None) -> Any:
         """Start a task."""
-        return decode(await self.desk.start(self.origin(msg_id), task_id, ACCOUNT))
+        return decode(await self.handlers.start(self.requester(msg_id), task_id, ACCOUNT))
 
     async def stop(self, task_id: str, msg_id: str | None = None) -> Any:
         """Stop a task."""
-        return decode(await self.desk.stop(self.origin(msg_id), task_id, ACCOUNT))
+        return decode(await self.handlers.stop(self.requester(msg_id), task_id, ACCOUNT))
 
     async def remove(self, task_id: str, msg_id: str | None = None) -> Any:
         """Remove a task."""
-        return decode(await self.desk.remove(self.origin(msg_id), task_id, ACCOUNT))
+        return decode(await self.handlers.remove(self.requester(msg_id), task_id, ACCOUNT))
 
     async def settled(self) -> None:
         """Wait until nothing is under way."""
-        assert await self.errands.settle(timeout_s=5)
+        assert await self.background.settle(timeout_s=5)
         assert not self.crashes
 
 

@@ -15,7 +15,7 @@ from kazoo_tasks.listener.listener import Listener
 from kazoo_tasks.ports import Incoming, Outgoing, Subscription
 from kazoo_tasks.wire.codec import decode_object, encode
 from kazoo_tasks.wire.header import Sender
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 from kazoo_tasks.wire.request import REQUESTS
 from support.build import a_message
 from support.core import Office, turn
@@ -32,10 +32,10 @@ class Crossbar:
         self.office = office
         self.bus = MemoryBus(broker)
         self.service_bus = MemoryBus(broker)
-        postman = Postman(SENDER)
-        self.announcer = Announcer(self.service_bus, postman)
+        replies = Replies(SENDER)
+        self.announcer = Announcer(self.service_bus, replies)
         asked = AskedSnapshots(office.journal, office.clock.monotonic, interval_s=60)
-        self.listener = Listener(self.service_bus, office.desk, postman, office.errands, asked.take)
+        self.listener = Listener(self.service_bus, office.handlers, replies, office.background, asked.take)
         self.mail: list[dict[str, Any]] = []
         self._inbox: Subscription | None = None
         self._ids = itertools.count()

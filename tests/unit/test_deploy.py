@@ -88,7 +88,7 @@ def longest_stop_s() -> float:
             link.ANSWER_S,
             2 * service._SETTLE_S,
             settings.drain_s,
-            pool.close_grace_s + supervisor._BURIAL_S,
+            pool.close_grace_s + supervisor._DYING_S,
             3 * link.CLOSE_S,
         )
     )

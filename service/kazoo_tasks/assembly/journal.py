@@ -6,7 +6,7 @@ Touches nothing until it is loaded; used by the service, and by the operator's c
 from kazoo_tasks.assembly.clock import SystemClock
 from kazoo_tasks.ports import Journal
 from kazoo_tasks.settings import Settings
-from kazoo_tasks.store.shelf import Keep
+from kazoo_tasks.store.retention import Keep
 from kazoo_tasks.store.sqlite import SqliteJournal
 
 

@@ -23,12 +23,12 @@ from kazoo_tasks.assembly.door import sender_of
 from kazoo_tasks.assembly.health import Check, bus_check
 from kazoo_tasks.assembly.journal import build_journal
 from kazoo_tasks.assembly.loop import Loop
-from kazoo_tasks.core.desk import Desk
-from kazoo_tasks.core.errand import Errands
-from kazoo_tasks.core.ledger import Ledger, Memory
+from kazoo_tasks.core.background import BackgroundTasks
+from kazoo_tasks.core.handlers import Handlers
+from kazoo_tasks.core.keyed_lock import KeyedLocks
+from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.runner import Runner
-from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.listener.announcer import Announcer
 from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
 from kazoo_tasks.listener.heartbeat import Heartbeat
@@ -39,7 +39,7 @@ from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
 from kazoo_tasks.ports import Bus, Journal
 from kazoo_tasks.settings import Settings
 from kazoo_tasks.wire.header import Sender
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 
 _MIB: Final = 2**20
 #: How long requests under way, and outcomes of ended tasks, may take to be written when the service stops.
@@ -66,21 +66,21 @@ class Service:
         self._bus, self._journal = doors.bus, doors.journal
         self._stack = AsyncExitStack()
         clock = SystemClock()
-        postman = Postman(sender)
+        replies = Replies(sender)
         paths = module_paths(settings.modules)
         self._catalogue = build_catalogue(paths, settings.max_arguments_bytes)
-        self._errands = Errands(self._crashed)
-        self._announcer = Announcer(self._bus, postman)
-        memory = Memory(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)
-        self._ledger = Ledger(self._journal, clock, memory, self._announcer.announce)
-        turns = Turns()
+        self._background = BackgroundTasks(self._crashed)
+        self._announcer = Announcer(self._bus, replies)
+        dedupe = DedupeWindow(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)
+        self._ledger = Ledger(self._journal, clock, dedupe, self._announcer.announce)
+        locks = KeyedLocks()
         self._pool = ProcessPool(_pool_settings(settings, paths))
-        self._runner = Runner(self._ledger, self._pool, turns, self._errands)
-        desk = Desk(self._catalogue, self._ledger, self._runner, turns, os.urandom)
+        self._runner = Runner(self._ledger, self._pool, locks, self._background)
+        handlers = Handlers(self._catalogue, self._ledger, self._runner, locks, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
-        self._listener = Listener(self._bus, desk, postman, self._errands, asked.take)
-        self._heartbeat = Heartbeat(self._bus, postman, clock.now(), settings.zone, settings.heartbeat_s)
-        self._watchdog = Watchdog(self._bus, postman, lambda: self._listener.arrived, Watch())
+        self._listener = Listener(self._bus, handlers, replies, self._background, asked.take)
+        self._heartbeat = Heartbeat(self._bus, replies, clock.now(), settings.zone, settings.heartbeat_s)
+        self._watchdog = Watchdog(self._bus, replies, lambda: self._listener.arrived, Watch())
         self._collector = Collector()
         self._bus.on_disconnect(self._collector.lost)
         self._loops = (
@@ -160,10 +160,10 @@ class Service:
         _log.info("service.draining", grace_s=self._settings.drain_s)
         self._draining = True
         await self._bus.stop_consuming()
-        await self._errands.settle(_SETTLE_S)
+        await self._background.settle(_SETTLE_S)
         await _first(self._runner.drain(self._settings.drain_s), hurry.wait())
         await self._pool.close()
-        await self._errands.settle(_SETTLE_S)
+        await self._background.settle(_SETTLE_S)
         await self._announcer.flush()
         await self._take_snapshot()
         await self._stack.aclose()

@@ -1,6 +1,6 @@
 """Answers already given, so that the same request again gets the same one and has no second effect.
 
-Memory only; the desk has each answer journalled in the commit of its effect.
+Memory only; the handlers have each answer journalled in the commit of its effect.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REFUSED: Final = b"!"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Requester:
     """Whose request it is, and what it asks: what makes two requests the same.
 
     Attributes:
@@ -73,17 +73,17 @@ class Answers:
         """How many answers are remembered."""
         return len(self._by_key)
 
-    def recall(self, origin: Origin) -> bytes | None:
+    def recall(self, requester: Requester) -> bytes | None:
         """The reply that was given, empty if it was still being worked on; `None` if there was none.
 
         Raises:
             MsgIdConflict: The id was used to ask for something else.
             Refused: It was refused then, and is again.
         """
-        answer = self._by_key.get(origin.key)
+        answer = self._by_key.get(requester.key)
         if answer is None:
             return None
-        origin.check(answer.digest)
+        requester.check(answer.digest)
         if answer.reply.startswith(_REFUSED):
             raise _refusal(answer.reply)
         return answer.reply

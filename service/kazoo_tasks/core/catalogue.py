@@ -1,6 +1,6 @@
 """What may be run: the functions that the allow-listed task modules offer.
 
-Given imported modules; asked by the desk for every task that is added, and by whoever looks up what there is.
+Given imported modules; asked by the handlers for every task that is added, and by whoever looks up what there is.
 """
 
 from __future__ import annotations

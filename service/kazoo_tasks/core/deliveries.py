@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import Final, cast
 
-from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.wire.codec import decode, encode
@@ -31,27 +31,27 @@ class Deliveries:
 
     def count(self, body: bytes) -> int:
         """The starts in which it was taken again, this one included if it is taken now."""
-        count, epoch = self._known(_origin(body))
+        count, epoch = self._known(_requester(body))
         return count if epoch == self._ledger.epoch else count + 1
 
     async def take(self, body: bytes) -> None:
         """Count it for this start, on disk before it can do any harm."""
-        origin, epoch = _origin(body), self._ledger.epoch
-        count, counted_in = self._known(origin)
+        requester, epoch = _requester(body), self._ledger.epoch
+        count, counted_in = self._known(requester)
         if counted_in == epoch:
             return
-        counted = origin.answered(encode([count + 1, epoch]), self._ledger.answer_time())
+        counted = requester.answered(encode([count + 1, epoch]), self._ledger.answer_time())
         # A store that takes nothing now is no reason to leave a request lying: it is not counted.
         with suppress(StoreUnavailable):
             await self._ledger.commit([], [counted])
 
-    def _known(self, origin: Origin) -> tuple[int, int]:
-        reply = self._ledger.recall(origin)
+    def _known(self, requester: Requester) -> tuple[int, int]:
+        reply = self._ledger.recall(requester)
         if reply is None:
             return 0, 0
         count, epoch = cast("tuple[int, int]", decode(reply))
         return count, epoch
 
 
-def _origin(body: bytes) -> Origin:
-    return Origin(_OWNER, f"delivery {blake2b(body, digest_size=_KEY_BYTES).hexdigest()}", b"")
+def _requester(body: bytes) -> Requester:
+    return Requester(_OWNER, f"delivery {blake2b(body, digest_size=_KEY_BYTES).hexdigest()}", b"")

@@ -1,6 +1,6 @@
 """Journal first, memory second: the one place where changes become true.
 
-Touches the journal through its port; used by the desk and the runner.
+Touches the journal through its port; used by the handlers and the runner.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from kazoo_tasks.core.answers import Answers, Origin
+from kazoo_tasks.core.answers import Answers, Requester
 from kazoo_tasks.core.registry import Registry
 from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken, StoreUnavailable
@@ -24,7 +24,7 @@ _SMALL_STEP_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class DedupeWindow:
     """For how long, and for how many bytes of replies, a repeated request is recognised."""
 
     window_s: int = 600
@@ -35,7 +35,7 @@ class Memory:
 class _Flight:
     """A request that is being worked on, and whoever asked the same meanwhile."""
 
-    origin: Origin
+    requester: Requester
     joined: list[asyncio.Future[bytes]]
 
 
@@ -43,14 +43,14 @@ class Ledger:
     """The registry and the remembered answers, which nothing enters that is not on disk."""
 
     def __init__(
-        self, journal: Journal, clock: Clock, memory: Memory, announce: Callable[[Change], None]
+        self, journal: Journal, clock: Clock, dedupe: DedupeWindow, announce: Callable[[Change], None]
     ) -> None:
         """Tell `announce` each change once it is true."""
         self._journal = journal
         self._clock = clock
-        self._memory = memory
+        self._dedupe = dedupe
         self._announce = announce
-        self._answers = Answers(memory.window_s, memory.max_bytes)
+        self._answers = Answers(dedupe.window_s, dedupe.max_bytes)
         self._flights: dict[tuple[str, str], _Flight] = {}
         self._next_seq = 1
         self._latest = 0
@@ -73,7 +73,7 @@ class Ledger:
         remembered = list(loaded.remembered)
         latest = max((answer.at for answer in remembered), default=0)
         self._zero = max(self._clock.now(), latest) - self._clock.monotonic()
-        self._answers = Answers(self._memory.window_s, self._memory.max_bytes, remembered)
+        self._answers = Answers(self._dedupe.window_s, self._dedupe.max_bytes, remembered)
 
     def now(self) -> int:
         """Gregorian seconds."""
@@ -138,42 +138,42 @@ class Ledger:
             written.add_done_callback(lambda _: settled(written.exception() is None))
         await asyncio.shield(written)
 
-    async def once(self, origin: Origin, effect: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def once(self, requester: Requester, effect: Callable[[], Awaitable[bytes]]) -> bytes:
         """The reply to a request: from `effect` the first time, from memory ever after.
 
-        `effect` must commit `origin.answered(…)` with what it changes.
+        `effect` must commit `requester.answered(…)` with what it changes.
 
         Raises:
             MsgIdConflict: The id was used to ask for something else.
             Refused: By `effect`, now or the first time.
         """
-        flight = self._flights.get(origin.key)
+        flight = self._flights.get(requester.key)
         if flight is not None:
-            return await self._join(flight, origin)
-        if reply := self._answers.recall(origin):
+            return await self._join(flight, requester)
+        if reply := self._answers.recall(requester):
             return reply
-        flight = self._flights[origin.key] = _Flight(origin, [])
+        flight = self._flights[requester.key] = _Flight(requester, [])
         try:
             reply = await effect()
         except BaseException as error:
             if isinstance(error, Refused):
-                await self._remember(origin.refused(error, self.answer_time()))
+                await self._remember(requester.refused(error, self.answer_time()))
             self._land(flight, error)
             raise
         self._land(flight, reply)
         return reply
 
-    def was_asked(self, origin: Origin) -> bool:
+    def was_asked(self, requester: Requester) -> bool:
         """Whether the request was taken on before, and its answer is not yet known."""
-        return self._answers.recall(origin) == b""
+        return self._answers.recall(requester) == b""
 
-    def recall(self, origin: Origin) -> bytes | None:
+    def recall(self, requester: Requester) -> bytes | None:
         """What is remembered of a request, if anything is."""
-        return self._answers.recall(origin)
+        return self._answers.recall(requester)
 
     def expire(self) -> None:
         """Forget answers that are too old, here and on disk."""
-        self._journal.forget(self._answers.expire(self.answer_time()), self._memory.max_bytes)
+        self._journal.forget(self._answers.expire(self.answer_time()), self._dedupe.max_bytes)
 
     async def probe(self) -> None:
         """Find out whether a store that refused would take something now: an answer that nobody will ask for."""
@@ -212,14 +212,14 @@ class Ledger:
         with suppress(StoreUnavailable):
             await self.commit([], [refusal])
 
-    async def _join(self, flight: _Flight, origin: Origin) -> bytes:
-        flight.origin.check(origin.digest)
+    async def _join(self, flight: _Flight, requester: Requester) -> bytes:
+        flight.requester.check(requester.digest)
         joined: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         flight.joined.append(joined)
         return await joined
 
     def _land(self, flight: _Flight, outcome: bytes | BaseException) -> None:
-        del self._flights[flight.origin.key]
+        del self._flights[flight.requester.key]
         for joined in flight.joined:
             if joined.done():
                 continue

@@ -1,6 +1,6 @@
 """Every task in memory: a pure fold over changes, with the indexes that reads need.
 
-Touches nothing outside; written by the desk after each commit, read by everybody.
+Touches nothing outside; written by the handlers after each commit, read by everybody.
 """
 
 from __future__ import annotations

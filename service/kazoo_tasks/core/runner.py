@@ -1,6 +1,6 @@
 """From started to ended: gives waiting tasks to the pool and writes down what becomes of them.
 
-Touches the pool through its port, and the ledger; asked by the desk, told by the pool.
+Touches the pool through its port, and the ledger; asked by the handlers, told by the pool.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from kazoo_tasks.core.errand import Errands
+from kazoo_tasks.core.background import BackgroundTasks
+from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import Ledger
-from kazoo_tasks.core.pace import PATIENCE_S, Pace
+from kazoo_tasks.core.read_ahead import PATIENCE_S, ReadAhead
 from kazoo_tasks.core.schedule import Schedule
-from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
@@ -40,20 +40,20 @@ class Launch(NamedTuple):
 class Runner:
     """Keeps the slots busy. Nothing is handed to a child before that it was is on disk."""
 
-    def __init__(self, ledger: Ledger, pool: Pool, turns: Turns, errands: Errands) -> None:
-        """Share the turns with the desk."""
+    def __init__(self, ledger: Ledger, pool: Pool, locks: KeyedLocks, background: BackgroundTasks) -> None:
+        """Share the locks with the handlers."""
         self._ledger = ledger
         self._pool = pool
-        self._turns = turns
-        self._errands = errands
+        self._locks = locks
+        self._background = background
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
         self._over: dict[str, Outcome] = {}
         self._reports: dict[str, bytes] = {}
         self._round_due = self._writing = False
         self._watching: asyncio.TimerHandle | None = None
-        self.schedule = Schedule(pool, Pace(asyncio.get_running_loop().time))
+        self.schedule = Schedule(pool, ReadAhead(asyncio.get_running_loop().time))
 
-    # --- asked by the desk ---
+    # --- asked by the handlers ---
 
     def prepare(self, tasks: Sequence[Task]) -> list[Launch]:
         """Decide how tasks that are being started begin: with a place at once, or waiting."""
@@ -124,13 +124,13 @@ class Runner:
     def _come_round(self) -> None:
         if not self._round_due:
             self._round_due = True
-            self._errands.send(self._round(), "round")
+            self._background.start(self._round(), "round")
 
     async def _round(self) -> None:
         self._round_due = False
         self.schedule.place_waiting()
         if chosen := self.schedule.next():
-            self._errands.send(self._assign(chosen), "assign")
+            self._background.start(self._assign(chosen), "assign")
         # While the disk has one commit of ends, those that come up gather for the next.
         if not self._writing and (self._reports or self._over):
             self._writing = True
@@ -159,7 +159,7 @@ class Runner:
                 self.schedule.release()
 
     async def _assign(self, chosen: Sequence[str]) -> None:
-        async with self._turns.take(*chosen):
+        async with self._locks.hold(*chosen):
             tasks = [task for task_id in chosen if (task := self._assigned(task_id))]
             try:
                 await self._ledger.commit([Change(Kind.ASSIGNED, task) for task in tasks])
@@ -193,13 +193,13 @@ class Runner:
     def _look_at_claims(self) -> None:
         self._watching = None
         if overdue := self.schedule.overdue():
-            self._errands.send(self._take_back(overdue), "take back")
+            self._background.start(self._take_back(overdue), "take back")
         self._watch_claims()
 
     async def _take_back(self, unbegun: Sequence[Assignment]) -> None:
         """Let what was claimed and no child has begun wait like others: a crash would call it interrupted."""
         ids = [assignment.task_id for assignment in unbegun]
-        async with self._turns.take(*ids):
+        async with self._locks.hold(*ids):
             changes = [self._taken_back(self._ledger.registry.get(task_id)) for task_id in ids]
             try:
                 await self._ledger.commit(changes)
@@ -228,7 +228,7 @@ class Runner:
         """Write down what children said: reports before ends, since a task that has ended takes no more of them."""
         reports, self._reports = self._reports, {}
         over, self._over = self._over, {}
-        async with self._turns.take(*{**reports, **over}):
+        async with self._locks.hold(*{**reports, **over}):
             await self._write(reports, over)
         self._tell_ended(over)
 

@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import takewhile
 
-from kazoo_tasks.core.pace import Pace
+from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.ports import Assignment, Pool
 
 
@@ -21,10 +21,10 @@ class Schedule:
     a slot would wait longer for the commit than for the run.
     """
 
-    def __init__(self, pool: Pool, pace: Pace) -> None:
+    def __init__(self, pool: Pool, read_ahead: ReadAhead) -> None:
         """Watch a pool, and how fast it goes."""
         self._pool = pool
-        self._pace = pace
+        self._read_ahead = read_ahead
         # Not a plain dict, which skips all that was taken from its front before, each time.
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._parked: dict[str, str] = {}
@@ -50,7 +50,7 @@ class Schedule:
 
     def overdue(self) -> list[Assignment]:
         """Take out what was claimed ahead and has waited too long for its turn."""
-        waited = takewhile(lambda task_id: self._pace.is_overdue(self._unbegun[task_id]), self._unbegun)
+        waited = takewhile(lambda task_id: self._read_ahead.is_overdue(self._unbegun[task_id]), self._unbegun)
         return self._take_back(list(waited))
 
     @property
@@ -85,7 +85,7 @@ class Schedule:
         if not self._waiting:
             return []
         free = self._free()
-        if free < max(1, self._pace.ahead):
+        if free < max(1, self._read_ahead.ahead):
             return []
         chosen = [self._waiting.popitem(last=False)[0] for _ in range(min(free, len(self._waiting)))]
         self._reserved += len(chosen)
@@ -102,7 +102,7 @@ class Schedule:
 
     def keep(self, assignments: Sequence[Assignment]) -> None:
         """Have assignments begin after those that have waited longer."""
-        now = self._pace.now()
+        now = self._read_ahead.now()
         self._unbegun.update((assignment.task_id, now) for assignment in assignments)
         self._unplaced.extend(assignments)
         self.place_waiting()
@@ -110,17 +110,17 @@ class Schedule:
     def place_waiting(self) -> None:
         """Give the pool what is assigned and found no room yet."""
         if self._unplaced and not self._held:
-            for _ in range(self._pool.assign(self._unplaced, self._pace.ahead)):
+            for _ in range(self._pool.assign(self._unplaced, self._read_ahead.ahead)):
                 self._unplaced.popleft()
 
     def began(self, task_id: str) -> None:
         """Learn that a child has a run in hand."""
         self._unbegun.pop(task_id, None)
-        self._pace.begin(task_id)
+        self._read_ahead.begin(task_id)
 
     def returned(self, assignments: Sequence[Assignment]) -> None:
         """Take in what the pool had and no child has begun: it comes before all others."""
-        now = self._pace.now()
+        now = self._read_ahead.now()
         # The oldest first, whatever came between: these have waited longest.
         again = {assignment.task_id: self._unbegun.pop(assignment.task_id, now) for assignment in assignments}
         self._unbegun = again | self._unbegun
@@ -129,7 +129,7 @@ class Schedule:
     def ended(self, task_id: str) -> None:
         """Learn that a run is over."""
         self._unbegun.pop(task_id, None)
-        self._pace.end(task_id)
+        self._read_ahead.end(task_id)
 
     def withdraw(self, task_id: str) -> bool:
         """Take a task out before a child has it; whether that could be done."""
@@ -155,4 +155,4 @@ class Schedule:
     def _free(self) -> int:
         if self._held:
             return 0
-        return self._pool.room(self._pace.ahead) - self._reserved - len(self._unplaced)
+        return self._pool.room(self._read_ahead.ahead) - self._reserved - len(self._unplaced)

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from typing_extensions import override
 
-from kazoo_tasks.gateway.crowd import Crowd
+from kazoo_tasks.gateway.connection_limits import ConnectionLimits
 from kazoo_tasks.gateway.envelope import NO_TOKEN, error_envelope
 from kazoo_tasks.gateway.fault import UNREADABLE, UNSPECIFIED
 from kazoo_tasks.gateway.settings import GatewaySettings
@@ -32,11 +32,17 @@ _log = structlog.get_logger(__name__)
 class Connection(web.RequestHandler):
     """See `aiohttp.web.RequestHandler`; what is private there and used here is held by this room's tests."""
 
-    def __init__(self, manager: web.Server, crowd: Crowd, settings: GatewaySettings, **options: Any) -> None:
-        """Belong to a server and count among its crowd."""
+    def __init__(
+        self,
+        manager: web.Server,
+        connection_limits: ConnectionLimits,
+        settings: GatewaySettings,
+        **options: Any,
+    ) -> None:
+        """Belong to a server and count against its limits."""
         super().__init__(manager, **options)
         self.address = ""
-        self._crowd = crowd
+        self._connection_limits = connection_limits
         self._settings = settings
         self._is_counted = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -56,7 +62,7 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
-        self._is_counted = self._crowd.enter(self)
+        self._is_counted = self._connection_limits.enter(self)
         if self._is_counted:
             self._await_head()
         else:
@@ -67,7 +73,7 @@ class Connection(web.RequestHandler):
         self._cancel(self._head_timer, self._write_timer)
         if self._is_counted:
             self._is_counted = False
-            self._crowd.leave(self)
+            self._connection_limits.leave(self)
         super().connection_lost(exc)
 
     @override
@@ -80,7 +86,7 @@ class Connection(web.RequestHandler):
         if self._messages:
             self._cancel(self._head_timer)
             self._head_timer = None
-            self._crowd.is_busy(self)
+            self._connection_limits.is_busy(self)
         elif data and self._head_timer is None and self._waiter is not None:
             self._await_head()
 
@@ -107,7 +113,7 @@ class Connection(web.RequestHandler):
             return await super()._handle_request(request, start_time, request_handler)
         finally:
             if self._is_counted:
-                self._crowd.is_idle(self)
+                self._connection_limits.is_idle(self)
 
     @override
     def handle_error(

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from kazoo_tasks.gateway.connection import Connection
-from kazoo_tasks.gateway.crowd import Crowd
+from kazoo_tasks.gateway.connection_limits import ConnectionLimits
 from kazoo_tasks.gateway.identity import Authenticator
 from kazoo_tasks.gateway.listening import listen, port_of, rejection
 from kazoo_tasks.gateway.pipeline import Pipeline
@@ -34,7 +34,7 @@ class Gateway:
         """Take an open caller, which stays the giver's to close."""
         self._settings = settings
         self._pipeline = Pipeline(caller, authenticator, health, settings)
-        self._crowd = Crowd(settings)
+        self._connection_limits = ConnectionLimits(settings)
         self._http: web.Server | None = None
         self._listening: asyncio.Server | None = None
 
@@ -69,7 +69,7 @@ class Gateway:
             return rejection()
         return Connection(
             self._http,
-            self._crowd,
+            self._connection_limits,
             self._settings,
             loop=asyncio.get_running_loop(),
             access_log=None,

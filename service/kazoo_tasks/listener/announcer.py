@@ -17,7 +17,7 @@ import structlog
 from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.errors import BusUnavailable
 from kazoo_tasks.ports import Bus, Outgoing
-from kazoo_tasks.wire.reply import EVENTS, Postman
+from kazoo_tasks.wire.reply import EVENTS, Replies
 
 #: Events are a convenience and the registry is the truth, so what piles up while the broker is away is dropped.
 _MAX_WAITING: Final = 100_000
@@ -29,10 +29,10 @@ _log = structlog.get_logger(__name__)
 class Announcer:
     """Sends events in the order of the changes, each at most once."""
 
-    def __init__(self, bus: Bus, postman: Postman) -> None:
-        """Send over `bus`, under the name of `postman`."""
+    def __init__(self, bus: Bus, replies: Replies) -> None:
+        """Send over `bus`, under the name of `replies`."""
         self._bus = bus
-        self._postman = postman
+        self._replies = replies
         self._waiting: deque[Change] = deque()
         self._wake = asyncio.Event()
         # Nobody answers an event, so its id has to be unique and no more.
@@ -85,4 +85,4 @@ class Announcer:
 
     def _event(self, change: Change) -> Outgoing:
         msg_id = f"{self._ours}{next(self._numbers):016x}"
-        return Outgoing("tasks", *self._postman.event(change.kind, change.task, msg_id))
+        return Outgoing("tasks", *self._replies.event(change.kind, change.task, msg_id))

@@ -14,7 +14,7 @@ import psutil
 
 from kazoo_tasks.model.errors import BusUnavailable
 from kazoo_tasks.ports import Bus, Outgoing
-from kazoo_tasks.wire.reply import Postman, Vitals
+from kazoo_tasks.wire.reply import Replies, Vitals
 
 #: Kazoo gives a node up after 1.25 times what it announces.
 _MILLISECONDS: Final = 1_000
@@ -24,11 +24,11 @@ class Heartbeat:
     """Advertises the service at once and then in a steady rhythm."""
 
     def __init__(
-        self, bus: Bus, postman: Postman, started_at: int, zone: str, interval_s: float = 10.0
+        self, bus: Bus, replies: Replies, started_at: int, zone: str, interval_s: float = 10.0
     ) -> None:
         """Advertise over `bus`; `started_at` is in Gregorian seconds."""
         self._bus = bus
-        self._postman = postman
+        self._replies = replies
         self._started_at = started_at
         self._zone = zone
         self._interval_s = interval_s
@@ -37,7 +37,7 @@ class Heartbeat:
     async def run(self) -> None:
         """Advertise until cancelled; a beat that cannot be sent is left out, the next one tells as much."""
         while True:
-            body = self._postman.advertise(self._vitals(), os.urandom(16).hex())
+            body = self._replies.advertise(self._vitals(), os.urandom(16).hex())
             with suppress(BusUnavailable):
                 await self._bus.send(Outgoing("nodes", "", body))
             await asyncio.sleep(self._interval_s)

@@ -1,6 +1,6 @@
 """Message, verb, reply, ack: the only place where acks are decided.
 
-Touches the bus through its port; asks the desk. Called by the bus, once for each request that arrives.
+Touches the bus through its port; asks the handlers. Called by the bus, once for each request that arrives.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import structlog
 
-from kazoo_tasks.core.answers import Origin
-from kazoo_tasks.core.desk import Desk, Draft, Order
-from kazoo_tasks.core.errand import Errands
+from kazoo_tasks.core.answers import Requester
+from kazoo_tasks.core.background import BackgroundTasks
+from kazoo_tasks.core.handlers import Draft, Handlers, Order
 from kazoo_tasks.core.registry import Query
 from kazoo_tasks.listener.gate import Gate
 from kazoo_tasks.model.errors import (
@@ -34,7 +34,7 @@ from kazoo_tasks.wire.body import task_text, tasks_text
 from kazoo_tasks.wire.codec import encode, parsed_object, unpacked
 from kazoo_tasks.wire.header import is_address, reply_to
 from kazoo_tasks.wire.page import start_key, start_seq
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 
 #: A request that is no valid one is shown to its sender only if it is short.
 _ECHO_BYTES: Final = 16_384
@@ -58,16 +58,16 @@ class Listener:
     def __init__(
         self,
         bus: Bus,
-        desk: Desk,
-        postman: Postman,
-        errands: Errands,
+        handlers: Handlers,
+        replies: Replies,
+        background: BackgroundTasks,
         snapshot: Callable[[], Awaitable[SnapshotInfo]],
     ) -> None:
-        """Answer over `bus`, under the name of `postman`; `snapshot` is the store's."""
+        """Answer over `bus` with `replies`; `snapshot` is the store's."""
         self._bus = bus
-        self._desk = desk
-        self._postman = postman
-        self._errands = errands
+        self._handlers = handlers
+        self._replies = replies
+        self._background = background
         self._snapshot = snapshot
         self._reads: dict[type[wire.Request], _Verb] = {
             wire.LookupRequest: self._look_up,
@@ -92,9 +92,9 @@ class Listener:
         """Deal with one message, whatever it is; never raises."""
         self.arrived += 1
         if delivery.redelivered:
-            self._errands.send(self._guarded(delivery, self._take_again(delivery)), "redelivered")
+            self._background.start(self._guarded(delivery, self._take_again(delivery)), "redelivered")
         elif self._gate.shut:
-            self._errands.send(self._guarded(delivery, self._take_later(delivery)), "held")
+            self._background.start(self._guarded(delivery, self._take_later(delivery)), "held")
         else:
             await self._open(delivery)
 
@@ -119,10 +119,10 @@ class Listener:
         The first time like any other, the second time alone. Counted is what is taken and not what waits for it: so a
         kill while one is alone makes this one suspect, and none of those behind it.
         """
-        deliveries = self._desk.deliveries
+        deliveries = self._handlers.deliveries
         count = deliveries.count(delivery.body)
         if count > _MOST_TIMES:
-            await self._bury(delivery, "its last three deliveries ended with the service")
+            await self._dead_letter(delivery, "its last three deliveries ended with the service")
         elif count == _MOST_TIMES:
             async with self._gate.alone():
                 await deliveries.take(delivery.body)
@@ -143,14 +143,14 @@ class Listener:
             text = await _text(delivery)
             message = parsed_object(text)
         except Corrupt as error:
-            await self._bury(delivery, str(error))
+            await self._dead_letter(delivery, str(error))
             return
         try:
             request = wire.parse_request(message, delivery.routing_key)
         except BadRequest as error:
             # Judged by what it became: a few kB of gzip may be megabytes.
             await self._complain(message if len(text) <= _ECHO_BYTES else {}, message, error)
-            await self._bury(delivery, str(error))
+            await self._dead_letter(delivery, str(error))
         else:
             await self._take(delivery, request)
 
@@ -161,7 +161,7 @@ class Listener:
         else:
             # Here and not where it begins: in between it would be nowhere.
             self._gate.enter()
-            self._errands.send(self._change(delivery, request), f"{request.key} {request.msg_id}")
+            self._background.start(self._change(delivery, request), f"{request.key} {request.msg_id}")
 
     async def _change(self, delivery: Delivery, request: wire.Request) -> None:
         try:
@@ -192,7 +192,7 @@ class Listener:
         try:
             return await verb(request)
         except (Refused, StoreUnavailable) as error:
-            return self._postman.refusal(f"{request.key}_resp", request.msg_id, error)
+            return self._replies.refusal(f"{request.key}_resp", request.msg_id, error)
 
     async def _reply(self, request: wire.Request, body: bytes) -> None:
         to = reply_to(request.server_id)
@@ -205,11 +205,11 @@ class Listener:
         to = reply_to(server_id) if isinstance(server_id, str) and is_address(server_id) else None
         if to is None:
             return
-        body = self._postman.error(message.get("Msg-ID"), echo, error)
+        body = self._replies.error(message.get("Msg-ID"), echo, error)
         with suppress(BusUnavailable):  # the message comes again, and so does the complaint
             await self._bus.send(Outgoing("targeted", to.routing_key, body, to.headers))
 
-    async def _bury(self, delivery: Delivery, reason: str) -> None:
+    async def _dead_letter(self, delivery: Delivery, reason: str) -> None:
         self.counts["dead_lettered"] += 1
         preview = delivery.body[:_PREVIEW_BYTES].decode("utf-8", "backslashreplace")
         _log.warning(
@@ -224,13 +224,13 @@ class Listener:
     # --- reads ---
 
     async def _look_up(self, request: wire.LookupRequest) -> bytes:
-        return self._postman.help(request.msg_id, self._desk.look_up(request.module, request.function))
+        return self._replies.help(request.msg_id, self._handlers.look_up(request.module, request.function))
 
     async def _read(self, request: wire.ReadRequest) -> bytes:
-        return self._result(request, task_text(self._desk.read(request.task_id, request.account_id)))
+        return self._result(request, task_text(self._handlers.read(request.task_id, request.account_id)))
 
     async def _list(self, request: wire.ListRequest) -> bytes:
-        page = self._desk.list(request.account_id, _query(request))
+        page = self._handlers.list(request.account_id, _query(request))
         keys = {}
         if page.tasks:
             keys["Start-Key"] = start_key(page.tasks[0].seq)
@@ -246,28 +246,28 @@ class Listener:
     async def _add(self, request: wire.AddRequest) -> bytes:
         drafts = [Draft(new.module, new.function, new.arguments) for new in request.new_tasks]
         order = Order(request.account_id, drafts, bulk=request.tasks is not None, start=request.start)
-        return self._result(request, await self._desk.add(_origin(request), order))
+        return self._result(request, await self._handlers.add(_requester(request), order))
 
     async def _start(self, request: wire.StartRequest) -> bytes:
         return self._result(
-            request, await self._desk.start(_origin(request), request.task_id, request.account_id)
+            request, await self._handlers.start(_requester(request), request.task_id, request.account_id)
         )
 
     async def _stop(self, request: wire.StopRequest) -> bytes:
         return self._result(
-            request, await self._desk.stop(_origin(request), request.task_id, request.account_id)
+            request, await self._handlers.stop(_requester(request), request.task_id, request.account_id)
         )
 
     async def _remove(self, request: wire.RemoveRequest) -> bytes:
         return self._result(
-            request, await self._desk.remove(_origin(request), request.task_id, request.account_id)
+            request, await self._handlers.remove(_requester(request), request.task_id, request.account_id)
         )
 
     async def _take_snapshot(self, request: wire.SnapshotRequest) -> bytes:
         return self._result(request, encode(asdict(await self._snapshot())))
 
     def _result(self, request: wire.Request, value: bytes, more: Mapping[str, object] | None = None) -> bytes:
-        return self._postman.reply(f"{request.key}_resp", request.msg_id, value, more or {})
+        return self._replies.reply(f"{request.key}_resp", request.msg_id, value, more or {})
 
 
 async def _text(delivery: Delivery) -> bytes:
@@ -276,8 +276,8 @@ async def _text(delivery: Delivery) -> bytes:
     return unpacked(delivery.body, delivery.content_encoding)
 
 
-def _origin(request: wire.Request) -> Origin:
-    return Origin(request.owner, request.msg_id, request.digest())
+def _requester(request: wire.Request) -> Requester:
+    return Requester(request.owner, request.msg_id, request.digest())
 
 
 def _query(request: wire.ListRequest) -> Query:

@@ -15,7 +15,7 @@ import structlog
 
 from kazoo_tasks.model.errors import BusUnavailable, RequestsStopped
 from kazoo_tasks.ports import Bus, Outgoing
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 
 _log = structlog.get_logger(__name__)
 
@@ -41,10 +41,10 @@ class Watchdog:
     While the broker blocks us it looks away: no canary gets out, the reason is known, and no connection helps.
     """
 
-    def __init__(self, bus: Bus, postman: Postman, arrived: Callable[[], int], watch: Watch) -> None:
+    def __init__(self, bus: Bus, replies: Replies, arrived: Callable[[], int], watch: Watch) -> None:
         """`arrived` tells how many requests have arrived so far: any of them is a proof, under load a sooner one."""
         self._bus = bus
-        self._postman = postman
+        self._replies = replies
         self._arrived = arrived
         self._watch = watch
         #: How many canaries in a row brought nothing.
@@ -65,7 +65,7 @@ class Watchdog:
         before = self._arrived()
         with suppress(BusUnavailable):
             await self._bus.send(
-                Outgoing("tasks", "tasks.canary", self._postman.canary(os.urandom(16).hex()))
+                Outgoing("tasks", "tasks.canary", self._replies.canary(os.urandom(16).hex()))
             )
         await asyncio.sleep(self._watch.patience_s)
         if self._arrived() != before:

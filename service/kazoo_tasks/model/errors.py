@@ -40,7 +40,7 @@ class BadRequest(KazooTasksError):
 
 
 class Refused(KazooTasksError):
-    """The desk says no, and `reply` is the word that the caller gets for it.
+    """A handler says no, and `reply` is the word that the caller gets for it.
 
     Attributes:
         detail: What goes into the reply's `Error` key, if anything.

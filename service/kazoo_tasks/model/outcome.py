@@ -1,6 +1,6 @@
 """How a run ended: a closed set of values, each told truthfully.
 
-Pure; made by the pool, written into the task by the desk.
+Pure; made by the pool, written into the task by the runner.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Ends(NamedTuple):
 
     Attributes:
         connection: Requests come over it and answers go.
-        tickets: See pool.line.
+        tickets: See pool.in_flight.
         lifeline: The end of a pipe, to die when nobody holds the other one.
         output: The end of a pipe, for what tasks print.
     """

@@ -1,6 +1,6 @@
 """The process that children are forked from: it has imported the task modules, and tells how each child ended.
 
-Touches processes and one socket; started by pool.nursery. It has one thread and carries as little as can be, since
+Touches processes and one socket; started by pool.fork_client. It has one thread and carries as little as can be, since
 everything in it is in every child.
 """
 

@@ -13,14 +13,14 @@ from enum import StrEnum
 from typing import Final
 
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
-from kazoo_tasks.pool import verdict
+from kazoo_tasks.pool import outcomes
+from kazoo_tasks.pool.fork_client import Child
 from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, untag
-from kazoo_tasks.pool.keeper import Keeper, Loss
-from kazoo_tasks.pool.line import Line, frame_of
+from kazoo_tasks.pool.in_flight import InFlight, frame_of
 from kazoo_tasks.pool.link import Link
-from kazoo_tasks.pool.nursery import Child
+from kazoo_tasks.pool.observer import Loss, SlotObserver
+from kazoo_tasks.pool.outcomes import Handling
 from kazoo_tasks.pool.output import Output
-from kazoo_tasks.pool.verdict import Handling
 from kazoo_tasks.ports import Assignment
 
 #: How long a child that closed its connection has to die of its own before it is killed for it.
@@ -59,17 +59,19 @@ class Slot:
     that it was at. Those that were sent after it had not begun, since a child answers before it begins the next.
     """
 
-    def __init__(self, number: int, loop: asyncio.AbstractEventLoop, keeper: Keeper, rules: Rules) -> None:
+    def __init__(
+        self, number: int, loop: asyncio.AbstractEventLoop, observer: SlotObserver, rules: Rules
+    ) -> None:
         """Begin empty."""
         self.number = number
         self.state = State.STARTING
         self._loop = loop
-        self._keeper = keeper
+        self._observer = observer
         self._rules = rules
         self._child: Child | None = None
         self._link: Link | None = None
         self._output: Output | None = None
-        self._line: Line | None = None
+        self._in_flight: InFlight | None = None
         self._began_at = 0.0
         self._handling = Handling()
         self._worker = NOBODY
@@ -97,7 +99,7 @@ class Slot:
         self._worker = f"0.{child.pid}.{self.number}"
         self._was_ready = self._orphaned = self._deliberate = False
         self._link = Link(self._loop, child.connection, self, cap)
-        self._line = Line(child.tickets)
+        self._in_flight = InFlight(child.tickets)
         self._output = Output(self._loop, child.output_fd, self.number)
         self._loop.add_reader(child.status_fd, self._status_known)
         why = f"it was not ready within {self._rules.start_timeout_s:g} s"
@@ -110,17 +112,17 @@ class Slot:
         fresh = self.state is State.BUSY and self._loop.time() - self._began_at < _FRESH_S
         if not ahead or not fresh or self._orphaned:
             return 0
-        if self._line is None or self._link is None or self._link.is_full:
+        if self._in_flight is None or self._link is None or self._link.is_full:
             return 0
-        return max(0, 1 + ahead - len(self._line))
+        return max(0, 1 + ahead - len(self._in_flight))
 
     def assign(self, assignments: Sequence[Assignment]) -> None:
         """Give the child runs, as many as there is room for."""
-        line, link = self._line, self._link
-        if line is None or link is None:
+        in_flight, link = self._in_flight, self._link
+        if in_flight is None or link is None:
             message = "expected a slot with a child, got one without"
             raise LookupError(message)
-        line.add(assignments)
+        in_flight.add(assignments)
         if self.state is State.IDLE:
             self._turn(State.BUSY)
             self._begin(assignments[0])
@@ -128,26 +130,26 @@ class Slot:
 
     def take_back(self, task_ids: Collection[str]) -> list[Assignment]:
         """Take out the runs of these tasks that the child has not begun."""
-        taken = self._line.take_back(task_ids) if self._line else []
+        taken = self._in_flight.take_back(task_ids) if self._in_flight else []
         self._idle_if_done()
         return taken
 
     def stop(self, task_id: str) -> None:
         """End the run as stopped: SIGTERM now, SIGKILL after the grace; asking again changes nothing."""
-        line, link = self._line, self._link
-        if line is None or link is None or self.state is not State.BUSY:
+        in_flight, link = self._in_flight, self._link
+        if in_flight is None or link is None or self.state is not State.BUSY:
             return
         # What is over is over, and nothing may begin any more that the signal is not meant for.
         link.drain()
-        others = line.take_back()
-        if line.first is not None and line.first.task_id == task_id:
+        others = in_flight.take_back()
+        if in_flight.first is not None and in_flight.first.task_id == task_id:
             self._handling.stop_asked = True
             self.retire(self._rules.stop_grace_s)
         unbegun = next((run for run in others if run.task_id == task_id), None)
         if unbegun is not None:
             others.remove(unbegun)
             outcome = Failed(NOBODY, Failure.STOPPED, "stopped on request, before it began")
-            self._keeper.ended(task_id, outcome)
+            self._observer.ended(task_id, outcome)
         self._idle_if_done()
         self._return(others)
 
@@ -170,7 +172,7 @@ class Slot:
         if frame.kind is Kind.READY:
             self._heard_ready()
         elif frame.kind is Kind.BROKEN:
-            self._keeper.broken(self, frame.payload.decode(errors="replace"))
+            self._observer.broken(self, frame.payload.decode(errors="replace"))
         elif frame.kind is Kind.LEAVING:
             self._heard_leaving(frame.payload[:_MAX_CHANGED].decode(errors="replace"))
         else:
@@ -198,24 +200,24 @@ class Slot:
         if self.state is not State.STARTING:
             return
         self._cancel_timer()
-        self._keeper.ready(self)
+        self._observer.ready(self)
         self._become_idle()
 
     def _heard_leaving(self, changed: str) -> None:
-        if self._line is None or self._ran is None:
+        if self._in_flight is None or self._ran is None:
             return
         # Its end may be known before its last words are read, and is no failure all the same.
         self._deliberate = True
-        self._keeper.leaves(f"{self._ran.module}.{self._ran.function}", changed)
+        self._observer.leaves(f"{self._ran.module}.{self._ran.function}", changed)
         if self.state in (State.IDLE, State.BUSY):
             # It begins nothing more, so all that it was given goes to another.
-            unbegun = self._line.take_back()
+            unbegun = self._in_flight.take_back()
             self.retire(self._rules.stop_grace_s)
             self._return(unbegun)
 
     def _heard_of_run(self, frame: Frame) -> None:
         task_id, payload = untag(frame.payload)
-        run = self._line.first if self._line else None
+        run = self._in_flight.first if self._in_flight else None
         if run is None or task_id != run.task_id:
             # A late word about a run that is over, such as of a thread it left behind: nobody is to suffer for it.
             return
@@ -225,17 +227,17 @@ class Slot:
             self._heard_end(frame.kind, payload)
 
     def _heard_progress(self, task_id: str, payload: bytes) -> None:
-        progress = verdict.of_progress(payload)
+        progress = outcomes.of_progress(payload)
         if progress is None:
             message = "expected a report of progress, got something else"
             raise BadFrame(message)
-        self._keeper.progressed(task_id, progress)
+        self._observer.progressed(task_id, progress)
 
     def _heard_end(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.RESULT:
-            outcome: Outcome | None = verdict.of_result(self._worker, payload, self._rules.max_result_bytes)
+            outcome: Outcome | None = outcomes.of_result(self._worker, payload, self._rules.max_result_bytes)
         else:
-            outcome = verdict.of_failure(self._worker, payload)
+            outcome = outcomes.of_failure(self._worker, payload)
         if outcome is None:
             message = "expected a failure in words, got something else"
             raise BadFrame(message)
@@ -249,36 +251,36 @@ class Slot:
     # --- what becomes of runs and children ---
 
     def _end_run(self, outcome: Outcome) -> None:
-        if self._line is None:
+        if self._in_flight is None:
             return
-        self._ran = run = self._line.pop()
+        self._ran = run = self._in_flight.pop()
         try:
             # First told, then idle: whoever hears of an end never finds the slot taken by the next run already.
-            self._keeper.ended(run.task_id, outcome)
+            self._observer.ended(run.task_id, outcome)
         finally:
             if self.state is State.BUSY:
-                self._go_on(self._line)
+                self._go_on(self._in_flight)
             elif self._handling.stop_asked:
                 # The answer came after SIGTERM was sent: the child may die of it any time, so it gets no other run.
                 self._kill()
 
-    def _go_on(self, line: Line) -> None:
-        if line.first is not None:
-            self._begin(line.first)
+    def _go_on(self, in_flight: InFlight) -> None:
+        if in_flight.first is not None:
+            self._begin(in_flight.first)
         else:
             self._become_idle()
 
     def _begin(self, run: Assignment) -> None:
         self._began_at = self._loop.time()
-        self._keeper.began(run.task_id)
+        self._observer.began(run.task_id)
 
     def _idle_if_done(self) -> None:
-        if self.state is State.BUSY and not self._line:
+        if self.state is State.BUSY and not self._in_flight:
             self._become_idle()
 
     def _return(self, unbegun: Sequence[Assignment], *, first: bool = False) -> None:
         if unbegun:
-            self._keeper.returned(unbegun, first=first)
+            self._observer.returned(unbegun, first=first)
 
     def _become_idle(self) -> None:
         if self._orphaned:
@@ -289,7 +291,7 @@ class Slot:
             self.distrusted("it went on writing after its answer")
         else:
             self.state = State.IDLE
-            self._keeper.freed(self)
+            self._observer.freed(self)
 
     def _status_known(self) -> None:
         child = self._child
@@ -300,31 +302,33 @@ class Slot:
         if status is None and not child.is_dead():
             self._fork_server_died(child)
         else:
-            self._buried(status)
+            self._died(status)
 
     def _fork_server_died(self, child: Child) -> None:
         """Let the run go on, which does not need the fork server, but have the kernel tell of the death."""
         self._orphaned = True
-        self._loop.add_reader(child.pidfd, lambda: self._buried(None))
+        self._loop.add_reader(child.pidfd, lambda: self._died(None))
         if self.state is not State.BUSY:
             self.retire(self._rules.stop_grace_s)
 
-    def _buried(self, status: int | None) -> None:
-        child, link, line = self._child, self._link, self._line
-        if child is None or link is None or line is None:
+    def _died(self, status: int | None) -> None:
+        child, link, in_flight = self._child, self._link, self._in_flight
+        if child is None or link is None or in_flight is None:
             return
         # From here on no answer that is still read can make the slot idle, and nothing can be sent to the dead.
         self._turn(State.STOPPING)
         self._child = None
         link.drain()
-        unbegun = line.take_back()
+        unbegun = in_flight.take_back()
         self._release(child, link)
-        died_idle = not line
-        while line:
-            self._keeper.ended(line.pop().task_id, verdict.of_death(self._worker, status, self._handling))
+        died_idle = not in_flight
+        while in_flight:
+            self._observer.ended(
+                in_flight.pop().task_id, outcomes.of_death(self._worker, status, self._handling)
+            )
         self._return(unbegun, first=died_idle)
         self.state = State.STARTING
-        self._keeper.lost(self, Loss(self._last_words(status), self._was_ready, self._deliberate))
+        self._observer.lost(self, Loss(self._last_words(status), self._was_ready, self._deliberate))
 
     def _release(self, child: Child, link: Link) -> None:
         self._cancel_timer()
@@ -339,7 +343,7 @@ class Slot:
 
     def _last_words(self, status: int | None) -> str:
         why = self._handling.distrust
-        return f"{verdict.in_words(status)}, by the pool: {why}" if why else verdict.in_words(status)
+        return f"{outcomes.in_words(status)}, by the pool: {why}" if why else outcomes.in_words(status)
 
     def _kill_after(self, grace_s: float) -> None:
         self._handling.grace_s = grace_s
@@ -352,7 +356,7 @@ class Slot:
     def _turn(self, state: State) -> None:
         was, self.state = self.state, state
         if was is State.IDLE:
-            self._keeper.taken(self)
+            self._observer.taken(self)
 
     def _set_timer(self, delay_s: float, call: Callable[[], None]) -> None:
         self._cancel_timer()

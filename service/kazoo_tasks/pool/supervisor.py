@@ -1,6 +1,6 @@
 """The pool itself: keep every slot filled, hand runs to idle ones, and leave no process behind.
 
-Touches the slots and the thread in which children are forked; called by core.desk through ports.Pool.
+Touches the slots and the thread in which children are forked; called by core.handlers through ports.Pool.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import structlog
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool.child import Brief
+from kazoo_tasks.pool.fork_client import Child, ForkServerClient
 from kazoo_tasks.pool.intensity import Intensity, Restart
-from kazoo_tasks.pool.keeper import Loss
-from kazoo_tasks.pool.nursery import Child, Nursery
+from kazoo_tasks.pool.observer import Loss
 from kazoo_tasks.pool.output import Output
 from kazoo_tasks.pool.slot import Rules, Slot, State
 from kazoo_tasks.ports import Assignment, PoolWatcher
 
 _log = structlog.get_logger(__name__)
 #: SIGKILL cannot be refused, but a process in a hung system call does not get it; the close is not to wait for that.
-_BURIAL_S = 5.0
+_DYING_S = 5.0
 _HANG_UP_AGAIN_S = 0.1
 #: Longer arguments go to an idle child only, and nothing is sent behind them: they would lie twice in our memory.
 _MAX_AHEAD_BYTES = 16 * 1024
@@ -87,9 +87,9 @@ class ProcessPool:
         self._closing = False
         self._watcher: PoolWatcher
         self._loop: asyncio.AbstractEventLoop
-        self._nursery: Nursery
+        self._fork_server: ForkServerClient
         self._server_output: Output | None = None
-        self._midwife: ThreadPoolExecutor
+        self._fork_thread: ThreadPoolExecutor
 
     @property
     def size(self) -> int:
@@ -117,9 +117,9 @@ class ProcessPool:
             CannotStart: A child does not come up; the message says why.
         """
         self._watcher, self._loop = watcher, asyncio.get_running_loop()
-        self._nursery = Nursery(self._settings.modules, self._hear_of_server)
+        self._fork_server = ForkServerClient(self._settings.modules, self._hear_of_server)
         # Forking blocks for some milliseconds, and for as long as the task modules' import at the first time.
-        self._midwife = ThreadPoolExecutor(1, thread_name_prefix="pool-midwife")
+        self._fork_thread = ThreadPoolExecutor(1, thread_name_prefix="pool-fork")
         for number in range(1, self.size + 1):
             self._open_slot(number)
         try:
@@ -195,8 +195,8 @@ class ProcessPool:
             timer.cancel()
         if self._forks:
             await asyncio.wait(self._forks, timeout=self._settings.close_grace_s)
-        await self._bury_all()
-        await self._end_nursery()
+        await self._end_children()
+        await self._end_fork_server()
 
     # --- what the slots tell ---
 
@@ -312,7 +312,7 @@ class ProcessPool:
         settings = self._settings
         brief = Brief(slot.number, settings.modules, settings.max_result_bytes)
         try:
-            child = await self._loop.run_in_executor(self._midwife, self._nursery.fork, brief)
+            child = await self._loop.run_in_executor(self._fork_thread, self._fork_server.fork, brief)
         except (OSError, EOFError) as error:
             why = f"it could not be forked: {type(error).__name__}: {error}"
             self.lost(slot, Loss(why, was_ready=False, deliberate=False))
@@ -351,13 +351,13 @@ class ProcessPool:
 
     # --- children go ---
 
-    async def _bury_all(self) -> None:
+    async def _end_children(self) -> None:
         self._emptied.clear()
         for slot in self._slots:
             slot.retire(self._settings.close_grace_s)
         self._note_emptied()
         try:
-            async with asyncio.timeout(self._settings.close_grace_s + _BURIAL_S):
+            async with asyncio.timeout(self._settings.close_grace_s + _DYING_S):
                 await self._emptied.wait()
         except TimeoutError:
             _log.error("pool.children_stuck", pids=self.pids)
@@ -366,12 +366,12 @@ class ProcessPool:
         if not any(slot.occupied for slot in self._slots):
             self._emptied.set()
 
-    async def _end_nursery(self) -> None:
+    async def _end_fork_server(self) -> None:
         # Killing the server is what lets a fork end that hangs in it, and with it the thread; more than once, since
         # that fork may have been about to start the server anew.
         while self._forks:
-            self._nursery.hang_up()
+            self._fork_server.hang_up()
             await asyncio.wait(self._forks, timeout=_HANG_UP_AGAIN_S)
-        await self._loop.run_in_executor(self._midwife, self._nursery.close)
-        self._midwife.shutdown()
+        await self._loop.run_in_executor(self._fork_thread, self._fork_server.close)
+        self._fork_thread.shutdown()
         self._leave_server()

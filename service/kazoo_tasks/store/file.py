@@ -22,7 +22,7 @@ from kazoo_tasks.ports import Loaded
 from kazoo_tasks.store import database, row
 from kazoo_tasks.store.batch import Batch
 from kazoo_tasks.store.directory import DataDirectory, Lock, create_private
-from kazoo_tasks.store.shelf import PARTIAL, Shelf
+from kazoo_tasks.store.retention import PARTIAL, SnapshotRetention
 from kazoo_tasks.store.statement import SCHEMA, SQL
 
 #: Pages of a snapshot that are copied at once: a quarter of a megabyte holds up a commit for less than another commit.
@@ -181,12 +181,12 @@ class JournalFile:
 
         Its name is none of a snapshot's, so that it stays when those have had their time.
         """
-        shelf = Shelf(self._directory.snapshots)
-        place = shelf.path / f"schema-{version}.sqlite3"
+        retention = SnapshotRetention(self._directory.snapshots)
+        place = retention.path / f"schema-{version}.sqlite3"
         draft = place.with_name(place.name + PARTIAL)
         self._tasks = _count_tasks(connection)
         try:
-            shelf.put(draft, place, self.copy(draft, lambda _seconds: None))
+            retention.put(draft, place, self.copy(draft, lambda _seconds: None))
         except (OSError, sqlite3.Error, StoreUnavailable, CannotStart) as error:
             message = f"{self._directory.journal} is not upgraded, since no copy of it could be made before: {error}"
             raise CannotStart(message) from error
@@ -249,10 +249,10 @@ class JournalFile:
             raise CannotStart(f"{journal} is damaged ({error}); {self._advice()}") from error
 
     def _advice(self) -> str:
-        shelf = Shelf(self._directory.snapshots)
-        snapshot = shelf.newest_good()
+        retention = SnapshotRetention(self._directory.snapshots)
+        snapshot = retention.newest_good()
         if snapshot is None:
-            return f"there is no good snapshot in {shelf.path} to go back to"
+            return f"there is no good snapshot in {retention.path} to go back to"
         return f"to go back to the newest good snapshot, run: kazoo-tasks restore {snapshot.path} --force"
 
 

@@ -17,7 +17,7 @@ from kazoo_tasks.ports import SnapshotInfo
 from kazoo_tasks.store import database
 from kazoo_tasks.store.directory import DataDirectory, Lock, sync_directory, sync_file
 from kazoo_tasks.store.inspection import inspect
-from kazoo_tasks.store.shelf import Shelf, Snapshot, verify
+from kazoo_tasks.store.retention import Snapshot, SnapshotRetention, verify
 from kazoo_tasks.store.statement import SQL
 
 __all__ = ["Snapshot", "has_journal", "list_snapshots", "restore", "verify"]
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 def list_snapshots(data_dir: Path) -> list[Snapshot]:
     """The finished snapshots of a data directory, newest first."""
-    return Shelf(DataDirectory(data_dir.absolute()).snapshots).snapshots()
+    return SnapshotRetention(DataDirectory(data_dir.absolute()).snapshots).snapshots()
 
 
 def has_journal(data_dir: Path) -> bool:

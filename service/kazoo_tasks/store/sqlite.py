@@ -18,7 +18,7 @@ from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Clock, Loaded, SnapshotInfo
 from kazoo_tasks.store.directory import DataDirectory
 from kazoo_tasks.store.file import Forgetting, JournalFile
-from kazoo_tasks.store.shelf import PARTIAL, Keep, Shelf
+from kazoo_tasks.store.retention import PARTIAL, Keep, SnapshotRetention
 from kazoo_tasks.store.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class SqliteJournal:
         self._clock = clock
         self._keep = keep
         self._file = JournalFile(directory)
-        self._shelf = Shelf(directory.snapshots)
+        self._retention = SnapshotRetention(directory.snapshots)
         self._writer: Writer | None = None
         self._epoch = 0
         self._snapshots = 0
@@ -62,7 +62,7 @@ class SqliteJournal:
             raise
         self._writer = writer
         self._epoch = loaded.epoch
-        self._shelf.sweep()
+        self._retention.sweep()
         return loaded
 
     def commit(
@@ -99,7 +99,7 @@ class SqliteJournal:
         if self._writer is None:
             raise StoreUnavailable("the journal is not open")
         self._snapshots += 1
-        place = self._shelf.place(self._clock.now(), self._epoch, self._snapshots, asked=asked)
+        place = self._retention.place(self._clock.now(), self._epoch, self._snapshots, asked=asked)
         draft = place.with_name(place.name + PARTIAL)
         try:
             tasks = await self._writer.run(partial(self._file.copy, draft, self._writer.flush))
@@ -118,8 +118,8 @@ class SqliteJournal:
         await writer.stop(lambda: self._file.abandon() if writer.is_broken else self._file.close())
 
     def _put_away(self, draft: Path, place: Path, tasks: int) -> SnapshotInfo:
-        info = self._shelf.put(draft, place, tasks)
-        gone = self._shelf.rotate(self._keep, self._clock.now())
+        info = self._retention.put(draft, place, tasks)
+        gone = self._retention.rotate(self._keep, self._clock.now())
         log.info("snapshot.taken", path=info.path, tasks=tasks, bytes=info.size_bytes, removed=len(gone))
         return info
 

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Job:
     """Something else to do in the thread; it ends by settling its own future."""
 
     do: Callable[[], None]
@@ -43,8 +43,8 @@ class Writer:
         """Start the thread. `write` makes a batch durable or raises `StoreUnavailable` or `StoreBroken`."""
         self._write = write
         self._loop = asyncio.get_running_loop()
-        self._inbox: SimpleQueue[Commit | Errand | None] = SimpleQueue()
-        self._later: deque[Errand | None] = deque()
+        self._inbox: SimpleQueue[Commit | Job | None] = SimpleQueue()
+        self._later: deque[Job | None] = deque()
         self._gathered: list[Commit] = []
         self._broken: StoreBroken | None = None
         # A daemon: whoever leaves without closing the journal shall not hang.
@@ -79,13 +79,13 @@ class Writer:
 
         # What was committed before comes before it.
         self._hand_over()
-        self._inbox.put(Errand(do))
+        self._inbox.put(Job(do))
         return future
 
     def flush(self, for_s: float) -> None:
         """Write the commits that come in this time, or the first megabyte of them.
 
-        For errands that take long; they call it in the thread.
+        For jobs that take long; they call it in the thread.
 
         Raises:
             StoreUnavailable, StoreBroken: It failed; those who waited were told.
@@ -112,16 +112,16 @@ class Writer:
 
     def _run(self) -> None:
         while (entry := self._next()) is not None:
-            if isinstance(entry, Errand):
+            if isinstance(entry, Job):
                 entry.do()
             elif batch := self._gather(entry):
                 with suppress(KazooTasksError):  # those who waited were told
                     self._commit(batch)
 
-    def _next(self) -> Commit | Errand | None:
+    def _next(self) -> Commit | Job | None:
         return self._later.popleft() if self._later else self._inbox.get()
 
-    def _gather(self, first: Commit | Errand | None) -> Batch | None:
+    def _gather(self, first: Commit | Job | None) -> Batch | None:
         """As many waiting commits as go into one transaction; other things wait until it is written."""
         batch = Batch()
         entry = first

@@ -47,7 +47,7 @@ class Vitals:
     zone: str
 
 
-class Postman:
+class Replies:
     """Writes the service's messages under its own name."""
 
     def __init__(self, sender: Sender) -> None:

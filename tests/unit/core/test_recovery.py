@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kazoo_tasks.core.catalogue import Catalogue
-from kazoo_tasks.core.pace import Pace
+from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.model.change import Change, Kind
@@ -77,7 +77,7 @@ def test_what_waited_waits_again_in_the_order_of_its_starts() -> None:
         a_task(4),
         a_running_task(5),
     ]
-    schedule = Schedule(HandPool(2), Pace(lambda: 0.0))
+    schedule = Schedule(HandPool(2), ReadAhead(lambda: 0.0))
     resume(tasks, CATALOGUE, schedule)
 
     assert schedule.next() == [tasks[1].id, tasks[0].id]
@@ -92,14 +92,14 @@ async def test_answers_survive_a_restart() -> None:
 
     assert await office.add(msg_id="a") == task
     with pytest.raises(MsgIdConflict):
-        await office.desk.remove(office.origin("a", b"other"), task["id"], None)
+        await office.handlers.remove(office.requester("a", b"other"), task["id"], None)
 
 
 async def test_a_stop_that_was_cut_off_is_answered_after_the_restart() -> None:
     """With the task as recovery left it."""
     office = await Office().open()
     task = await office.add(start=True)
-    office.errands.send(_ignored(office.stop(task["id"], msg_id="s")), "stop")
+    office.background.start(_ignored(office.stop(task["id"], msg_id="s")), "stop")
     await turn(lambda: office.pool.stopped)
     office = await Office(office.journal).open()
     await office.ledger.commit(list(settle(office.ledger.registry, office.catalogue, NOW)))

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from kazoo_tasks.core.desk import Draft
+from kazoo_tasks.core.handlers import Draft
 from kazoo_tasks.core.recovery import settle
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import StoreUnavailable
@@ -58,7 +58,7 @@ async def test_what_is_claimed_ahead_and_has_to_wait_is_given_back(
 ) -> None:
     """Runs became long: what no child has seen waits like any other, in its place, and runs later."""
     monkeypatch.setattr("kazoo_tasks.core.runner.PATIENCE_S", 0.001)
-    monkeypatch.setattr("kazoo_tasks.core.pace.PATIENCE_S", 0.001)
+    monkeypatch.setattr("kazoo_tasks.core.read_ahead.PATIENCE_S", 0.001)
     ids = await five(office)
     waits = [Status.RUNNING] * 2 + [Status.WAITING] * 3
     taken_back = asyncio.Event()
@@ -172,7 +172,7 @@ async def test_a_report_is_told_before_the_end_that_comes_with_it(office: Office
 
     told = [change.kind for change in office.changes if change.task.id == second]
     assert told[-2:] == [Kind.PROGRESSED, Kind.ENDED]
-    assert office.desk.read(second, None).progress == b'{"done":1}'
+    assert office.handlers.read(second, None).progress == b'{"done":1}'
 
 
 async def test_a_report_that_comes_too_late_is_dropped(office: Office) -> None:
@@ -184,7 +184,7 @@ async def test_a_report_that_comes_too_late_is_dropped(office: Office) -> None:
     office.pool.watcher.progressed(first, b'{"done":1}')
     await office.settled()
 
-    assert office.desk.read(first, None).progress is None
+    assert office.handlers.read(first, None).progress is None
 
 
 @pytest.mark.parametrize("kind", [Kind.ENDED, Kind.ASSIGNED])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kazoo_tasks.core.pace import Pace
+from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.ports import Assignment
 from support.core import HandPool
@@ -22,7 +22,7 @@ def pool() -> HandPool:
 @pytest.fixture
 def schedule(pool: HandPool) -> Schedule:
     """A schedule for them."""
-    return Schedule(pool, Pace(lambda: 0.0))
+    return Schedule(pool, ReadAhead(lambda: 0.0))
 
 
 def test_as_many_claims_as_slots(schedule: Schedule) -> None:
@@ -89,7 +89,7 @@ def test_a_held_schedule_runs_nothing(schedule: Schedule) -> None:
 
 def test_short_runs_are_claimed_ahead_and_given_back_when_held(pool: HandPool) -> None:
     """No slot waits for the disk between two runs in the blink of an eye; nobody loses what did not run."""
-    schedule = Schedule(pool, a_pace(0.001))
+    schedule = Schedule(pool, a_read_ahead(0.001))
     for number in range(40):
         schedule.enqueue(str(number))
     schedule.place([an_assignment(task_id) for task_id in schedule.next()])
@@ -119,7 +119,7 @@ def test_what_the_pool_gives_back_comes_before_all_others(schedule: Schedule, po
 
 def test_long_runs_are_not_claimed_ahead(pool: HandPool) -> None:
     """A crash would count them as interrupted."""
-    schedule = Schedule(pool, a_pace(0.02))
+    schedule = Schedule(pool, a_read_ahead(0.02))
     for number in range(40):
         schedule.enqueue(str(number))
 
@@ -129,20 +129,20 @@ def test_long_runs_are_not_claimed_ahead(pool: HandPool) -> None:
 def test_a_longer_run_is_learnt_at_once_and_a_shorter_one_slowly() -> None:
     """Caution comes first."""
     clock = iter([0.0, 0.001, 1.0, 1.02, 2.0, 2.001])
-    pace = Pace(lambda: next(clock))
+    read_ahead = ReadAhead(lambda: next(clock))
     seen = []
     for task_id in "abc":
-        pace.begin(task_id)
-        pace.end(task_id)
-        seen.append(pace.ahead)
+        read_ahead.begin(task_id)
+        read_ahead.end(task_id)
+        seen.append(read_ahead.ahead)
 
     assert seen == [10, 0, 0]
 
 
-def a_pace(run_s: float) -> Pace:
+def a_read_ahead(run_s: float) -> ReadAhead:
     """That of runs of this length."""
     clock = iter([0.0, run_s])
-    pace = Pace(lambda: next(clock, run_s))
-    pace.begin("a run")
-    pace.end("a run")
-    return pace
+    read_ahead = ReadAhead(lambda: next(clock, run_s))
+    read_ahead.begin("a run")
+    read_ahead.end("a run")
+    return read_ahead

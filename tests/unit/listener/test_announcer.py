@@ -10,7 +10,7 @@ from kazoo_tasks.listener.heartbeat import Heartbeat
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.ports import Incoming
 from kazoo_tasks.wire.codec import decode_object
-from kazoo_tasks.wire.reply import EVENTS, Postman
+from kazoo_tasks.wire.reply import EVENTS, Replies
 from support.build import ACCOUNT, NOW, a_task
 from support.core import turn
 from support.post import SENDER, Crossbar, a_crossbar
@@ -72,7 +72,7 @@ async def test_a_heartbeat_is_what_kazoo_understands(crossbar: Crossbar) -> None
     """Kazoo's own names for everything."""
     heard: list[dict[str, Any]] = []
     await crossbar.bus.subscribe("nodes", "", lambda beat: heard.append(decode_object(beat.body)))
-    heartbeat = Heartbeat(crossbar.service_bus, Postman(SENDER), NOW, "local")
+    heartbeat = Heartbeat(crossbar.service_bus, Replies(SENDER), NOW, "local")
     run = asyncio.ensure_future(heartbeat.run())
     await turn(lambda: heard)
     run.cancel()

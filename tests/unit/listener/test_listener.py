@@ -1,4 +1,4 @@
-"""The listener: what is answered, what is buried, and when a message is settled."""
+"""The listener: what is answered, what becomes a dead letter, and when a message is settled."""
 
 import asyncio
 import gzip
@@ -103,7 +103,7 @@ async def test_a_key_that_no_list_gave_is_refused(crossbar: Crossbar, key: str) 
 @pytest.mark.parametrize(
     "body", [b"", b"\xff", b"[1]", b"{}", encode(a_message("other_req")), b'{"Event-Name":{}}']
 )
-async def test_what_is_no_request_is_buried_and_the_next_one_answered(
+async def test_what_is_no_request_is_dead_lettered_and_the_next_one_answered(
     crossbar: Crossbar, body: bytes
 ) -> None:
     """Nothing in a message stops the consumer."""

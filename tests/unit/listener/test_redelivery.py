@@ -62,8 +62,8 @@ async def test_a_message_that_three_starts_ended_with_is_a_dead_letter() -> None
         ends += [await end(await start(journal), Handed(body)) for _ in range(3)]
 
     assert ends == ["acked", "acked", "acked", "rejected"]
-    (buried,) = [line for line in logs if line["event"] == "listener.dead_lettered"]
-    assert buried["reason"] == "its last three deliveries ended with the service"
+    (dead_lettered,) = [line for line in logs if line["event"] == "listener.dead_lettered"]
+    assert dead_lettered["reason"] == "its last three deliveries ended with the service"
 
 
 async def test_a_connection_that_is_lost_often_makes_nobody_suspect() -> None:

@@ -7,7 +7,7 @@ import pytest
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
 from kazoo_tasks.model.errors import RequestsStopped
 from kazoo_tasks.ports import Incoming
-from kazoo_tasks.wire.reply import Postman
+from kazoo_tasks.wire.reply import Replies
 from support.post import SENDER, Crossbar, a_crossbar
 
 #: So short that nothing is waited for in vain.
@@ -22,7 +22,7 @@ async def crossbar() -> Crossbar:
 
 def a_watchdog(crossbar: Crossbar) -> Watchdog:
     """One that watches the service's bus."""
-    return Watchdog(crossbar.service_bus, Postman(SENDER), lambda: crossbar.listener.arrived, QUICK)
+    return Watchdog(crossbar.service_bus, Replies(SENDER), lambda: crossbar.listener.arrived, QUICK)
 
 
 async def test_a_canary_that_arrives_is_a_proof(crossbar: Crossbar) -> None:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from kazoo_tasks.pool.outcomes import of_progress
 from kazoo_tasks.pool.progress import Progress
-from kazoo_tasks.pool.verdict import of_progress
 
 
 class _Ticker:

@@ -100,7 +100,7 @@ async def test_waiters_of_a_failed_batch_get_errors_of_their_own() -> None:
     await stopped(writer)
 
 
-async def test_an_errand_comes_after_the_commits_before_it() -> None:
+async def test_an_job_comes_after_the_commits_before_it() -> None:
     """And its error belongs to the one who asked."""
     disk = Disk()
     writer = Writer(disk.write)
@@ -112,8 +112,8 @@ async def test_an_errand_comes_after_the_commits_before_it() -> None:
     await stopped(writer)
 
 
-async def test_a_long_errand_lets_commits_pass_and_other_errands_wait() -> None:
-    """Flush writes what waits; an errand among it gets its turn afterwards."""
+async def test_a_long_job_lets_commits_pass_and_other_jobs_wait() -> None:
+    """Flush writes what waits; an job among it gets its turn afterwards."""
     disk = Disk()
     writer = Writer(disk.write)
     order: list[str] = []
@@ -133,16 +133,16 @@ async def test_a_long_errand_lets_commits_pass_and_other_errands_wait() -> None:
     await stopped(writer)
 
 
-async def test_a_failed_flush_ends_the_errand() -> None:
-    """Those who waited for the commit are told, and so is the one who sent the errand."""
+async def test_a_failed_flush_ends_the_job() -> None:
+    """Those who waited for the commit are told, and so is the one who sent the job."""
     disk = Disk()
     disk.errors = [StoreUnavailable("full")]
     writer = Writer(disk.write)
     asked = Event()
-    errand = writer.run(lambda: writer.flush(0.05) if asked.wait(10) else None)
+    job = writer.run(lambda: writer.flush(0.05) if asked.wait(10) else None)
     commit = writer.commit((), ())
     asked.set()
-    errors = await asyncio.gather(errand, commit, return_exceptions=True)
+    errors = await asyncio.gather(job, commit, return_exceptions=True)
     assert [type(error) for error in errors] == [StoreUnavailable, StoreUnavailable]
     await stopped(writer)
 

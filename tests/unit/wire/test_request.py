@@ -91,7 +91,7 @@ def test_who_asks_does_not_change_the_digest(changed: dict[str, Any]) -> None:
 
 
 def test_a_single_task_is_a_bulk_of_one_inside() -> None:
-    """The desk knows one form."""
+    """The handlers know one form."""
     request = parse_request(ADD)
 
     assert isinstance(request, AddRequest)

@@ -1,4 +1,4 @@
-"""Who is connected: room for everybody, and none for those who only sit there.
+"""Connection limits: room for everybody, and none for those who only sit there.
 
 Memory only; asked by each connection of the gateway as it comes, turns idle and goes.
 """
@@ -24,7 +24,7 @@ class Guest(Protocol):
         ...
 
 
-class Crowd:
+class ConnectionLimits:
     """Connections in all and from each address; when there are too many, the one that is idle longest gives way."""
 
     def __init__(self, settings: GatewaySettings) -> None:

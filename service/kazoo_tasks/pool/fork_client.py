@@ -1,4 +1,4 @@
-"""Where children come from: one fork server that has imported the task modules, used by one pool.
+"""A client of the fork server, which has imported the task modules: children come from here, for one pool.
 
 The only place that starts processes; its calls block, so pool.supervisor makes them in a thread of their own.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from kazoo_tasks.pool import fork_server
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.fork_server import NUMBER
-from kazoo_tasks.pool.line import Tickets
+from kazoo_tasks.pool.in_flight import Tickets
 
 #: A server that was killed closes its pipes a moment before it counts as dead.
 _DEATH_S = 0.1
@@ -134,7 +134,7 @@ class _Server:
             self.kill()
 
 
-class Nursery:
+class ForkServerClient:
     """A fork server of its own, started with the first child and again whenever it has died."""
 
     def __init__(self, modules: tuple[str, ...], read_output: Callable[[int], None]) -> None:

@@ -42,7 +42,7 @@ class Tickets:
         self.taker.close()
 
 
-class Line:
+class InFlight:
     """The runs of one child; the first is what it is at."""
 
     def __init__(self, tickets: Tickets) -> None:
@@ -60,7 +60,7 @@ class Line:
         return self._runs[0] if self._runs else None
 
     def add(self, runs: Sequence[Assignment]) -> None:
-        """Line up more; to be called before they are sent, since a child waits for a ticket that is not there."""
+        """InFlight up more; to be called before they are sent, since a child waits for a ticket that is not there."""
         self._tickets.issue(RUN * len(runs))
         self._runs.extend(runs)
 

@@ -1,4 +1,4 @@
-"""How many runs may be made durable before there is a slot for them, so that no slot waits for the disk.
+"""Read-ahead: how many runs may be made durable before there is a slot for them, so that none waits for the disk.
 
 Pure; kept by the schedule. What is claimed ahead counts as interrupted after a crash, though it never ran: so it is
 only ever as much as runs in the blink of an eye, and for no longer than another.
@@ -18,7 +18,7 @@ PATIENCE_S: Final = 0.1
 _FORGETTING: Final = 0.9
 
 
-class Pace:
+class ReadAhead:
     """Learns how long runs take: at once when they get longer, slowly when they get shorter."""
 
     def __init__(self, now: Callable[[], float]) -> None:

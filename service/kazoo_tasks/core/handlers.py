@@ -1,4 +1,4 @@
-"""The verbs: what a request asks for, decided, committed and answered.
+"""The request handlers, one for each verb: what is asked for, decided, committed and answered.
 
 Touches the ledger and the runner; called by the listener, one call a request.
 """
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from kazoo_tasks.core.answers import Origin
+from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.deliveries import Deliveries
+from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.registry import Page, Query
 from kazoo_tasks.core.runner import Launch, Runner
-from kazoo_tasks.core.turn import Turns
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import BadArguments, Refused
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
@@ -52,8 +52,8 @@ class Order:
     start: bool = False
 
 
-class Desk:
-    """Decides. Reads are answered from memory; every change takes its task's turn and is on disk before the reply.
+class Handlers:
+    """Decides. Reads are answered from memory; every change holds its task's lock and is on disk before the reply.
 
     The verbs that change something give back the JSON text of the reply's value, since it may be a remembered one.
     All may raise `StoreUnavailable` (nothing was changed) or `StoreBroken`.
@@ -64,14 +64,14 @@ class Desk:
         catalogue: Catalogue,
         ledger: Ledger,
         runner: Runner,
-        turns: Turns,
+        locks: KeyedLocks,
         random: Callable[[int], bytes],
     ) -> None:
-        """Share the turns with the runner; `random` gives so many random bytes."""
+        """Share the locks with the runner; `random` gives so many random bytes."""
         self._catalogue = catalogue
         self._ledger = ledger
         self._runner = runner
-        self._turns = turns
+        self._locks = locks
         self._random = random
         #: Which messages the service ended with.
         self.deliveries = Deliveries(ledger)
@@ -92,7 +92,7 @@ class Desk:
         """A page of an account's tasks."""
         return self._ledger.registry.page(account_id, query)
 
-    async def add(self, origin: Origin, order: Order) -> bytes:
+    async def add(self, requester: Requester, order: Order) -> bytes:
         """Add tasks, all or none.
 
         Raises:
@@ -101,36 +101,36 @@ class Desk:
             BadArguments: Its function takes others.
             MsgIdConflict: As every verb that changes something.
         """
-        return await self._ledger.once(origin, partial(self._add, origin, order))
+        return await self._ledger.once(requester, partial(self._add, requester, order))
 
-    async def start(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+    async def start(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
         """Run a pending task.
 
         Raises:
             NotFound: As `read`.
             AlreadyStarted: It is not pending.
         """
-        return await self._ledger.once(origin, partial(self._start, origin, wanted, account_id))
+        return await self._ledger.once(requester, partial(self._start, requester, wanted, account_id))
 
-    async def stop(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+    async def stop(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
         """End a waiting or running task; the reply shows it ended, unless that takes longer than a caller waits.
 
         Raises:
             NotFound: As `read`.
             NotRunning: It is neither waiting nor running.
         """
-        return await self._ledger.once(origin, partial(self._stop, origin, wanted, account_id))
+        return await self._ledger.once(requester, partial(self._stop, requester, wanted, account_id))
 
-    async def remove(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
+    async def remove(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
         """Forget a task; the reply shows it as it was last.
 
         Raises:
             NotFound: As `read`.
             TaskRunning: It is waiting or running.
         """
-        return await self._ledger.once(origin, partial(self._remove, origin, wanted, account_id))
+        return await self._ledger.once(requester, partial(self._remove, requester, wanted, account_id))
 
-    async def _add(self, origin: Origin, order: Order) -> bytes:
+    async def _add(self, requester: Requester, order: Order) -> bytes:
         arguments = [self._checked(order, index) for index in range(len(order.drafts))]
         submitted_at = self._ledger.submission_time()
         added = [
@@ -142,56 +142,56 @@ class Desk:
         changes += [change for launch in launches for change in launch.changes]
         shown = [launch.task for launch in launches] or added
         reply = tasks_text(shown) if order.bulk else task_text(shown[0])
-        await self._launch(launches, changes, origin, reply)
+        await self._launch(launches, changes, requester, reply)
         return reply
 
-    async def _start(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
-        async with self._turns.take(wanted):
+    async def _start(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
+        async with self._locks.hold(wanted):
             task = self.read(wanted, account_id).start(self._ledger.now())
             (launch,) = self._runner.prepare([task])
             reply = task_text(launch.task)
-            await self._launch([launch], launch.changes, origin, reply)
+            await self._launch([launch], launch.changes, requester, reply)
         return reply
 
-    async def _stop(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
-        if self._ledger.was_asked(origin):
-            return await self._stopped(origin, self.read(wanted, account_id))
-        async with self._turns.take(wanted):
+    async def _stop(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
+        if self._ledger.was_asked(requester):
+            return await self._stopped(requester, self.read(wanted, account_id))
+        async with self._locks.hold(wanted):
             task = self.read(wanted, account_id).ask_stop()
             if self._runner.schedule.withdraw(wanted):
-                return await self._end_waiting(origin, task)
+                return await self._end_waiting(requester, task)
             asked = Change(Kind.STOP_ASKED, task)
-            await self._ledger.commit([asked], [origin.answered(b"", self._ledger.answer_time())])
-        return await self._stopped(origin, task)
+            await self._ledger.commit([asked], [requester.answered(b"", self._ledger.answer_time())])
+        return await self._stopped(requester, task)
 
-    async def _end_waiting(self, origin: Origin, task: Task) -> bytes:
+    async def _end_waiting(self, requester: Requester, task: Task) -> bytes:
         over = task.fail(self._ledger.end_time(task), STOPPED_WAITING.text())
         reply = task_text(over)
-        answer = origin.answered(reply, self._ledger.answer_time())
+        answer = requester.answered(reply, self._ledger.answer_time())
         await self._ledger.commit([Change(Kind.ENDED, over)], [answer])
         return reply
 
-    async def _stopped(self, origin: Origin, task: Task) -> bytes:
-        """Not within the task's turn, which its end needs."""
+    async def _stopped(self, requester: Requester, task: Task) -> bytes:
+        """Without the task's lock, which its end needs."""
         if task.is_active:
             await self._runner.end(task.id, _STOP_WAIT_S)
         reply = task_text(self._ledger.registry.get(task.id))
-        await self._ledger.commit([], [origin.answered(reply, self._ledger.answer_time())])
+        await self._ledger.commit([], [requester.answered(reply, self._ledger.answer_time())])
         return reply
 
-    async def _remove(self, origin: Origin, wanted: str, account_id: str | None) -> bytes:
-        async with self._turns.take(wanted):
+    async def _remove(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
+        async with self._locks.hold(wanted):
             task = self.read(wanted, account_id)
             task.check_removable()
             reply = task_text(task)
             removed = Change(Kind.REMOVED, task)
-            await self._ledger.commit([removed], [origin.answered(reply, self._ledger.answer_time())])
+            await self._ledger.commit([removed], [requester.answered(reply, self._ledger.answer_time())])
         return reply
 
     async def _launch(
-        self, launches: Sequence[Launch], changes: Sequence[Change], origin: Origin, reply: bytes
+        self, launches: Sequence[Launch], changes: Sequence[Change], requester: Requester, reply: bytes
     ) -> None:
-        answer = origin.answered(reply, self._ledger.answer_time())
+        answer = requester.answered(reply, self._ledger.answer_time())
         await self._ledger.commit(
             changes, [answer], lambda written: self._runner.launch(launches, written=written)
         )

@@ -1,6 +1,6 @@
-"""Turns: what is done to one task happens one after the other, what is done to different tasks does not wait.
+"""Keyed locks: what is done to one task happens one after the other, what is done to different tasks does not wait.
 
-Memory only; taken by the desk and the runner from a decision until its changes are folded in.
+Memory only; taken by the handlers and the runner from a decision until its changes are folded in.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
-    """Who holds the turn on a key, and who wants it next.
+class KeyedLocks:
+    """Who holds the lock of a key, and who wants it next.
 
     Several keys may be taken together only by those whose keys cannot meet: a task that ends is not being assigned.
     """
@@ -23,8 +23,8 @@ class Turns:
         self._held: dict[str, deque[asyncio.Future[None]] | None] = {}
 
     @asynccontextmanager
-    async def take(self, *keys: str) -> AsyncIterator[None]:
-        """Wait for the turn on each key and hold them."""
+    async def hold(self, *keys: str) -> AsyncIterator[None]:
+        """Wait for the lock of each key and hold them."""
         taken: list[str] = []
         try:
             for key in keys:
@@ -39,22 +39,22 @@ class Turns:
                 self._pass_on(key)
 
     async def _wait(self, key: str) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lock: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue = self._held[key] = self._held[key] or deque()
-        queue.append(turn)
+        queue.append(lock)
         try:
-            await turn
+            await lock
         except asyncio.CancelledError:
-            # The turn may have come in the very moment in which it was given up.
-            if turn.done() and not turn.cancelled():
+            # The lock may have come in the very moment in which it was given up.
+            if lock.done() and not lock.cancelled():
                 self._pass_on(key)
             raise
 
     def _pass_on(self, key: str) -> None:
         queue = self._held[key]
         while queue:
-            turn = queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            lock = queue.popleft()
+            if not lock.done():
+                lock.set_result(None)
                 return
         del self._held[key]

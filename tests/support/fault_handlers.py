@@ -1,6 +1,7 @@
-"""A process that owns a desk and its SQLite journal, to be killed: commands come in by line, answers go out by line.
+"""A process with request handlers and their SQLite journal, to be killed: commands and answers are lines.
 
-Touches one data directory and the standard streams; `python -m support.fault_desk DATA_DIR`, and `Owner` to talk to it.
+Touches one data directory and the standard streams: `python -m support.fault_handlers DATA_DIR`, and `Owner`
+to talk to it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from kazoo_tasks.core.desk import Draft
+from kazoo_tasks.core.handlers import Draft
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.model.errors import Refused
 from kazoo_tasks.model.outcome import Succeeded
@@ -36,7 +37,7 @@ class Owner:
         """Start it, and wait until it has loaded."""
         path = os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.fault_desk", str(data_dir)],
+            [sys.executable, "-m", "support.fault_handlers", str(data_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -78,7 +79,7 @@ class _ObedientPool(HandPool):
 
 
 class _Owned:
-    """The desk inside, and its verbs."""
+    """The handlers inside, and their verbs."""
 
     def __init__(self, data_dir: Path) -> None:
         journal = SqliteJournal(data_dir, HandClock())

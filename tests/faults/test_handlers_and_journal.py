@@ -1,4 +1,4 @@
-"""The desk with a real journal in a process that is really killed, against the plainest model of it.
+"""The handlers with a real journal in a process that is really killed, against the plainest model of it.
 
 Touches processes and files; hypothesis decides what happens and when the kill comes.
 """
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typing_extensions import override
 
-from support.fault_desk import Command, Owner
+from support.fault_handlers import Command, Owner
 from support.fault_scale import SCALE
 
 IDEMPOTENT = "erlang.get_cookie"

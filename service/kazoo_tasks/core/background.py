@@ -1,4 +1,4 @@
-"""Work that goes on after whoever began it has returned, without being forgotten or failing unseen.
+"""Background tasks: work that goes on after whoever began it has returned, without being forgotten or failing unseen.
 
 Memory only; used where a callback may not wait.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-class Errands:
+class BackgroundTasks:
     """Detached tasks: held strongly, since asyncio itself does not, and reported when they crash."""
 
     def __init__(self, crashed: Callable[[BaseException], None]) -> None:
@@ -22,7 +22,7 @@ class Errands:
         """How many are under way."""
         return len(self._under_way)
 
-    def send(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Begin one."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._under_way.add(task)

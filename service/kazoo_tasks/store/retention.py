@@ -1,4 +1,4 @@
-"""The snapshots that are kept: their names, which is the newest good one, which have had their time.
+"""Snapshot retention: the names of those that are kept, which is the newest good one, which have had their time.
 
 Touches the snapshot directory; used by the journal and by what the operator does without a running service.
 """
@@ -60,7 +60,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class SnapshotRetention:
     """A directory of snapshots."""
 
     path: Path

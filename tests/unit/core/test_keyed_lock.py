@@ -1,18 +1,18 @@
-"""Turns and errands: order for one task, none for others, and nothing forgotten."""
+"""Keyed locks and background tasks: order for one task, none for others, and nothing forgotten."""
 
 import asyncio
 
-from kazoo_tasks.core.errand import Errands
-from kazoo_tasks.core.turn import Turns
+from kazoo_tasks.core.background import BackgroundTasks
+from kazoo_tasks.core.keyed_lock import KeyedLocks
 from support.core import turn
 
 
 async def test_one_key_is_held_by_one_at_a_time() -> None:
     """In the order of asking."""
-    turns, seen = Turns(), []
+    locks, seen = KeyedLocks(), []
 
     async def visit(name: str) -> None:
-        async with turns.take("a"):
+        async with locks.hold("a"):
             seen.append(f"{name} in")
             await asyncio.sleep(0)
             seen.append(f"{name} out")
@@ -23,51 +23,51 @@ async def test_one_key_is_held_by_one_at_a_time() -> None:
 
 
 async def test_different_keys_do_not_wait_for_each_other() -> None:
-    """Two tasks, two turns."""
-    turns = Turns()
-    async with turns.take("a"), turns.take("b"):
+    """Two tasks, two locks."""
+    locks = KeyedLocks()
+    async with locks.hold("a"), locks.hold("b"):
         pass
 
-    assert not turns._held
+    assert not locks._held
 
 
 async def test_a_turn_that_is_given_up_leaves_nothing_behind() -> None:
     """Neither for the one who holds it nor for those after."""
-    turns = Turns()
-    async with turns.take("a"):
-        waiter = asyncio.ensure_future(turns.take("a").__aenter__())
+    locks = KeyedLocks()
+    async with locks.hold("a"):
+        waiter = asyncio.ensure_future(locks.hold("a").__aenter__())
         await asyncio.sleep(0)
         waiter.cancel()
         await asyncio.wait([waiter])
-    async with asyncio.timeout(1), turns.take("a"):
+    async with asyncio.timeout(1), locks.hold("a"):
         pass
 
-    assert not turns._held
+    assert not locks._held
 
 
 async def test_an_errand_that_crashes_is_reported() -> None:
     """It has nobody else to tell."""
     crashes: list[BaseException] = []
-    errands = Errands(crashes.append)
+    background = BackgroundTasks(crashes.append)
 
     async def crash() -> None:
         raise ZeroDivisionError
 
-    errands.send(crash(), "crash")
-    assert await errands.settle(1)
+    background.start(crash(), "crash")
+    assert await background.settle(1)
 
     assert [type(error) for error in crashes] == [ZeroDivisionError]
 
 
-async def test_errands_that_do_not_end_are_not_waited_for_for_ever() -> None:
+async def test_background_that_do_not_end_are_not_waited_for_for_ever() -> None:
     """Nor are they cut off."""
-    errands, gate = Errands(lambda _: None), asyncio.Event()
+    background, gate = BackgroundTasks(lambda _: None), asyncio.Event()
 
     async def wait() -> None:
         await gate.wait()
 
-    errands.send(wait(), "wait")
-    assert not await errands.settle(0.01)
-    assert len(errands) == 1
+    background.start(wait(), "wait")
+    assert not await background.settle(0.01)
+    assert len(background) == 1
     gate.set()
-    await turn(lambda: not len(errands))
+    await turn(lambda: not len(background))

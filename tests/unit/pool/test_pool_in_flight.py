@@ -11,7 +11,7 @@ from hypothesis.strategies import integers, sets
 from typing_extensions import override
 
 from kazoo_tasks.pool.frame import RUN, SKIP
-from kazoo_tasks.pool.line import Line, Tickets
+from kazoo_tasks.pool.in_flight import InFlight, Tickets
 from kazoo_tasks.ports import Assignment
 
 
@@ -30,12 +30,12 @@ def tickets() -> Iterator[Tickets]:
 
 def test_what_was_begun_stays(tickets: Tickets) -> None:
     """The child was faster."""
-    line = Line(tickets)
-    line.add([a_run(1), a_run(2)])
+    in_flight = InFlight(tickets)
+    in_flight.add([a_run(1), a_run(2)])
     assert tickets.taker.recv(1) == RUN
 
-    assert line.take_back(["1", "2"]) == [a_run(2)]
-    assert (line.first, len(line)) == (a_run(1), 1)
+    assert in_flight.take_back(["1", "2"]) == [a_run(2)]
+    assert (in_flight.first, len(in_flight)) == (a_run(1), 1)
     assert tickets.taker.recv(1) == SKIP
 
 
@@ -55,7 +55,7 @@ class LineAndChild(RuleBasedStateMachine):
         """Begin with a child that has nothing to do."""
         super().__init__()
         self.tickets = Tickets()
-        self.line = Line(self.tickets)
+        self.in_flight = InFlight(self.tickets)
         self.sent: list[str] = []
         self.at: str | None = None
         self.known: list[str] = []
@@ -63,10 +63,10 @@ class LineAndChild(RuleBasedStateMachine):
 
     @rule(count=integers(1, 4))
     def send(self, count: int) -> None:
-        """Line up more."""
+        """InFlight up more."""
         runs = [a_run(self.number + place) for place in range(count)]
         self.number += count
-        self.line.add(runs)
+        self.in_flight.add(runs)
         self.sent += [run.task_id for run in runs]
         self.known += [run.task_id for run in runs]
 
@@ -82,7 +82,7 @@ class LineAndChild(RuleBasedStateMachine):
     @rule()
     def child_answers(self) -> None:
         """The answer is heard at once."""
-        assert self.line.pop().task_id == self.at
+        assert self.in_flight.pop().task_id == self.at
         self.known.remove(str(self.at))
         self.at = None
 
@@ -90,21 +90,21 @@ class LineAndChild(RuleBasedStateMachine):
     def take_back(self, numbers: set[int]) -> None:
         """Take back some of all runs there ever were."""
         wanted = {str(number) for number in numbers}
-        taken = [run.task_id for run in self.line.take_back(wanted)]
+        taken = [run.task_id for run in self.in_flight.take_back(wanted)]
         assert taken == [each for each in self.known if each in wanted and each != self.at]
         self.known = [each for each in self.known if each not in taken]
 
     @invariant()
     def first_is_what_comes(self) -> None:
         """What the child is at stands first, and nothing is lost."""
-        assert len(self.line) == len(self.known)
-        assert self.line.first == (a_run(int(self.known[0])) if self.known else None)
+        assert len(self.in_flight) == len(self.known)
+        assert self.in_flight.first == (a_run(int(self.known[0])) if self.known else None)
         assert self.at is None or self.known[0] == self.at
 
     @override
     def teardown(self) -> None:
         """Whatever was not begun can still be taken back, all of it."""
-        assert [run.task_id for run in self.line.take_back()] == [
+        assert [run.task_id for run in self.in_flight.take_back()] == [
             each for each in self.known if each != self.at
         ]
         self.tickets.close()

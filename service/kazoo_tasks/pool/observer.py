@@ -31,8 +31,8 @@ class Loss:
     deliberate: bool
 
 
-class Keeper(Protocol):
-    """Who keeps the slots; called on the event loop."""
+class SlotObserver(Protocol):
+    """Who is told; called on the event loop."""
 
     def began(self, task_id: str) -> None:
         """A run is the child's next thing to do."""

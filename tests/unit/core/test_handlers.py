@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kazoo_tasks.core.desk import Draft
+from kazoo_tasks.core.handlers import Draft
 from kazoo_tasks.core.registry import Query
 from kazoo_tasks.model.change import Kind
 from kazoo_tasks.model.errors import (
@@ -28,7 +28,7 @@ TEN_YEARS = 3_650 * 86_400
 
 @pytest.fixture
 async def office() -> Office:
-    """A desk with two slots."""
+    """Request handlers with two slots."""
     return await Office().open()
 
 
@@ -43,8 +43,8 @@ async def test_an_added_task_can_be_read_and_listed(office: Office) -> None:
     """By its own account."""
     task = await office.add()
 
-    assert office.desk.read(task["id"], ACCOUNT).id == task["id"]
-    assert [listed.id for listed in office.desk.list(ACCOUNT, Query(page_size=5)).tasks] == [task["id"]]
+    assert office.handlers.read(task["id"], ACCOUNT).id == task["id"]
+    assert [listed.id for listed in office.handlers.list(ACCOUNT, Query(page_size=5)).tasks] == [task["id"]]
 
 
 async def test_another_account_finds_nothing(office: Office) -> None:
@@ -52,8 +52,8 @@ async def test_another_account_finds_nothing(office: Office) -> None:
     task = await office.add()
 
     with pytest.raises(NotFound):
-        office.desk.read(task["id"], OTHER_ACCOUNT)
-    assert office.desk.list(OTHER_ACCOUNT, Query(page_size=5)).tasks == []
+        office.handlers.read(task["id"], OTHER_ACCOUNT)
+    assert office.handlers.list(OTHER_ACCOUNT, Query(page_size=5)).tasks == []
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_a_result_is_kept(office: Office) -> None:
     office.pool.end(task["id"], Succeeded(b'{"a":1}'))
     await office.settled()
 
-    assert office.desk.read(task["id"], None).result == b'{"a":1}'
+    assert office.handlers.read(task["id"], None).result == b'{"a":1}'
 
 
 async def test_a_started_task_starts_no_second_time(office: Office) -> None:
@@ -166,7 +166,7 @@ async def test_a_removed_task_is_shown_once_more_and_gone(office: Office) -> Non
 
     assert await office.remove(task["id"]) == task
     with pytest.raises(NotFound):
-        office.desk.read(task["id"], None)
+        office.handlers.read(task["id"], None)
 
 
 async def test_a_waiting_task_is_stopped_before_it_runs(office: Office) -> None:
@@ -238,12 +238,12 @@ async def test_the_same_request_twice_at_once_has_one_effect(office: Office) -> 
 
 async def test_a_message_id_means_one_request(office: Office) -> None:
     """While the first is under way, and after."""
-    other = office.desk.remove(office.origin("a", b"other"), "x", None)
+    other = office.handlers.remove(office.requester("a", b"other"), "x", None)
     task, error = await both(office.add(msg_id="a"), other)
     assert isinstance(error, MsgIdConflict)
 
     with pytest.raises(MsgIdConflict):
-        await office.desk.remove(office.origin("a", b"other"), task["id"], None)
+        await office.handlers.remove(office.requester("a", b"other"), task["id"], None)
 
 
 async def test_a_refused_commit_changes_nothing(office: Office) -> None:
@@ -299,10 +299,10 @@ async def test_a_clock_that_was_wrong_once_does_not_stay_wrong(office: Office) -
     restarted = await again.add(msg_id="after")
 
     assert [task["submitted_at"] - NOW for task in (ahead, back, restarted)] == [TEN_YEARS, 0, 0]
-    assert [task.id for task in again.desk.list(ACCOUNT, Query(9)).tasks] == [
+    assert [task.id for task in again.handlers.list(ACCOUNT, Query(9)).tasks] == [
         task["id"] for task in (ahead, back, restarted)
     ]
-    found = again.desk.list(ACCOUNT, Query(9, created_to=NOW)).tasks
+    found = again.handlers.list(ACCOUNT, Query(9, created_to=NOW)).tasks
     assert [task.id for task in found] == [back["id"], restarted["id"]]
 
 
@@ -314,7 +314,7 @@ async def test_no_start_lies_before_its_submission(office: Office) -> None:
     started = await office.start(task["id"])
     office.pool.end(task["id"])
     await office.settled()
-    ended = office.desk.read(task["id"], ACCOUNT)
+    ended = office.handlers.read(task["id"], ACCOUNT)
 
     assert started["started_at"] == task["submitted_at"] == ended.ended_at
 
@@ -327,7 +327,7 @@ async def test_a_task_ran_for_as_long_as_it_ran(office: Office, jump: int) -> No
     office.clock.jump(jump)
     office.pool.end(task["id"])
     await office.settled()
-    ended = office.desk.read(task["id"], ACCOUNT)
+    ended = office.handlers.read(task["id"], ACCOUNT)
 
     assert (ended.ended_at or 0) - (ended.started_at or 0) == 100
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kazoo_tasks.model.outcome import Failed, Failure, Succeeded
-from kazoo_tasks.pool.verdict import Handling, of_death, of_failure, of_progress, of_result
+from kazoo_tasks.pool.outcomes import Handling, of_death, of_failure, of_progress, of_result
 
 _WHO = "0.4711.1"
 #: JSON to Python's own parser, and not to whoever reads a reply.
