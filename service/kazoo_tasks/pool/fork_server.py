@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import traceback
 from collections.abc import Iterator
 from typing import Final, NoReturn
@@ -152,6 +153,10 @@ def _preload(modules: list[str]) -> None:
         # What is wrong with it is for the children to say, who are asked.
         with contextlib.suppress(BaseException):
             child.runnables(module)
+    for stream in (sys.stdout, sys.stderr):
+        # What a module printed would be printed by each child again; it may also have put something else there.
+        with contextlib.suppress(Exception):
+            stream.flush()
     # A collection in a child would write to all that it shares with the others.
     gc.collect()
     gc.freeze()
