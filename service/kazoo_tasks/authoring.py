@@ -1,4 +1,4 @@
-"""What the author of a task module uses: the decorator, and progress from inside a task.
+"""What the author of a task module uses: the decorator, and from inside a task what it is and how far it is.
 
 Standard library only, so that a child process carries nothing of the service; read by core.catalogue and pool.child.
 """
@@ -8,17 +8,63 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, Final, TypedDict, TypeVar, overload
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 #: The attribute by which a function says that it may be run from outside.
 OFFER_ATTRIBUTE = "__kazoo_task__"
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
-#: Where progress goes; the child sets it for the length of one task.
-progress_sink: ContextVar[Callable[[int, int | None, str | None], None] | None] = ContextVar(
-    "progress_sink", default=None
-)
+
+class Stopping(BaseException):
+    """A running task is asked to end: raised in its main thread, so that `finally` and `with` do their work.
+
+    What still runs when its grace is over is killed. No `Exception`, so that code which goes on after errors does not
+    go on after this.
+    """
+
+
+class TimedOut(Stopping):
+    """It is asked to end because it ran for longer than it may."""
+
+
+def _unheard(_done: int, _total: int | None = None, _note: str | None = None) -> None:
+    """There is nobody to tell."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a running task may know of itself.
+
+    Attributes:
+        attempt: 1, or more if it was interrupted before and its function is idempotent.
+        deadline: Unix time at which it is asked to end, if it has a time-out.
+        stopping: Whether it has been asked to end; for functions that are `cooperative` and ask for themselves.
+    """
+
+    task_id: str = "0" * 30
+    account_id: str = "0" * 32
+    attempt: int = 1
+    deadline: float | None = None
+    stopping: Callable[[], bool] = _never
+    report: Callable[[int, int | None, str | None], None] = _unheard
+
+
+_NO_TASK: Final = Context()
+#: Set for the length of one task.
+running: ContextVar[Context] = ContextVar("running", default=_NO_TASK)
+
+
+def context() -> Context:
+    """The task that calls this; outside of one, as in a test of the function, one of zeros that nobody stops."""
+    return running.get()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +73,54 @@ class Offer:
 
     Attributes:
         idempotent: It may be run again after an interruption.
-        timeout_s: Longest run in seconds, `None` for no limit of its own.
-        memory_bytes: Address space that its process may take, `None` for no limit.
-        max_concurrency: How many of it may run at once, `None` for as many as there are slots.
+        cooperative: It asks `context().stopping()` by itself, and no `Stopping` is raised in it.
+        timeout_s: Seconds until it is asked to end; `None` here and below for no limit of its own.
+        grace_s: Seconds from being asked to end until it is killed.
+        memory_bytes: Resident memory of its process and of all that it has started.
+        cpu_s: Seconds of processor time.
+        processes: How many processes it may have, its own included.
+        open_files: Descriptors.
+        file_bytes: Longest file that it may write.
     """
 
     idempotent: bool = False
+    cooperative: bool = False
     timeout_s: float | None = None
+    grace_s: float | None = None
     memory_bytes: int | None = None
-    max_concurrency: int | None = None
+    cpu_s: float | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    file_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take limits that are some.
+
+        Raises:
+            ValueError: One is not above zero.
+        """
+        for name in _LIMITS:
+            value = getattr(self, name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (is_number and value > 0):
+                message = f"expected {name} to be a number above 0, got {value!r}"
+                raise ValueError(message)
+
+
+#: The fields of an `Offer` that are limits, as `model.limits` names them.
+_LIMITS: Final = ("timeout_s", "grace_s", "memory_bytes", "cpu_s", "processes", "open_files", "file_bytes")
+
+
+class _Promises(TypedDict, total=False):
+    idempotent: bool
+    cooperative: bool
+    timeout_s: float | None
+    grace_s: float | None
+    memory_bytes: int | None
+    cpu_s: float | None
+    processes: int | None
+    open_files: int | None
+    file_bytes: int | None
 
 
 @overload
@@ -43,23 +128,11 @@ def task(function: _Function, /) -> _Function: ...
 
 
 @overload
-def task(
-    *,
-    idempotent: bool = ...,
-    timeout_s: float | None = ...,
-    memory_bytes: int | None = ...,
-    max_concurrency: int | None = ...,
-) -> Callable[[_Function], _Function]: ...
+def task(**promises: Unpack[_Promises]) -> Callable[[_Function], _Function]: ...
 
 
 def task(
-    function: _Function | None = None,
-    /,
-    *,
-    idempotent: bool = False,
-    timeout_s: float | None = None,
-    memory_bytes: int | None = None,
-    max_concurrency: int | None = None,
+    function: _Function | None = None, /, **promises: Unpack[_Promises]
 ) -> _Function | Callable[[_Function], _Function]:
     """Offer a function as a task; it stays an ordinary function.
 
@@ -69,8 +142,15 @@ def task(
     timedelta` (ISO 8601), `UUID`, `Decimal` (text or a number), an `Enum` (its value), `set, frozenset, tuple` and
     `NamedTuple` (an array), a dataclass and a pydantic model (an object). Anything else, such as `bytes` or a
     callable, is refused when the module is loaded. What is returned is written in the same forms.
+
+    The function may be a coroutine function, which runs in an event loop of its own and is cancelled to stop it, or a
+    generator function: what it yields is reported as progress (a count, or a tuple `done, total, note`), and what it
+    returns is the result. `promises` are the fields of `Offer`.
+
+    Raises:
+        ValueError: A limit is not above zero.
     """
-    offer = Offer(idempotent, timeout_s, memory_bytes, max_concurrency)
+    offer = Offer(**promises)
 
     def mark(marked: _Function) -> _Function:
         setattr(marked, OFFER_ATTRIBUTE, offer)
@@ -80,7 +160,9 @@ def task(
 
 
 def report_progress(done: int, total: int | None = None, note: str | None = None) -> None:
-    """Tell whoever watches the running task how far it is; outside a task it does nothing."""
-    sink = progress_sink.get()
-    if sink is not None:
-        sink(done, total, note)
+    """Tell whoever watches the running task how far it is; outside a task it does nothing.
+
+    Raises:
+        ValueError: `done` or `total` is no count, or `note` no text of at most 1,024 bytes.
+    """
+    running.get().report(done, total, note)

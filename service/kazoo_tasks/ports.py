@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.limits import NO_LIMITS, Limits
 from kazoo_tasks.model.outcome import Outcome
 from kazoo_tasks.model.task import Task
 
@@ -112,6 +113,7 @@ class Assignment(NamedTuple):
     Attributes:
         arguments: JSON text of an array.
         attempt: 1 for the first run.
+        account_id: Whose task it is, for the function to know.
     """
 
     task_id: str
@@ -119,6 +121,8 @@ class Assignment(NamedTuple):
     function: str
     arguments: bytes
     attempt: int = 1
+    account_id: str = ""
+    limits: Limits = NO_LIMITS
 
 
 class PoolWatcher(Protocol):

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import from_json
 
 from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.model.limits import Limits
 
+_MIB: Final = 2**20
 PREFIX: Final = "KAZOO_TASKS_"
 #: Names the configuration file; the one variable of the prefix that is no setting.
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
@@ -31,6 +34,19 @@ _SHIPPED: Final = (
 
 #: Defaults that depend on the machine, in words.
 _MACHINE: Final = {"pool_size": "number of processors", "node": "`kazoo-tasks@` and the host's name"}
+
+
+class AccountLimits(BaseModel):
+    """What a run of an account may take, in the words of the settings for every run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_timeout_s: float | None = Field(None, gt=0)
+    run_memory_mb: int | None = Field(None, ge=1)
+    run_cpu_s: float | None = Field(None, gt=0)
+    run_processes: int | None = Field(None, ge=1)
+    run_open_files: int | None = Field(None, ge=16)
+    run_file_mb: int | None = Field(None, ge=1)
 
 
 class Settings(BaseModel):
@@ -106,6 +122,20 @@ class Settings(BaseModel):
     stop_grace_s: float = Field(
         5.0, ge=0, le=300, description="Between SIGTERM and SIGKILL when a task is stopped."
     )
+    run_timeout_s: float | None = Field(
+        86_400.0, gt=0, description="Longest run of a task; its function may have a shorter one."
+    )
+    run_memory_mb: int | None = Field(
+        2048, ge=1, description="Resident memory of a run with all that it started, in MiB."
+    )
+    run_cpu_s: float | None = Field(None, gt=0, description="Processor time of each process of a run.")
+    run_processes: int | None = Field(256, ge=1, description="Processes that a run may have.")
+    run_open_files: int | None = Field(None, ge=16, description="Descriptors of each process of a run.")
+    run_file_mb: int | None = Field(None, ge=1, description="Longest file that a run may write, in MiB.")
+    account_limits: dict[str, AccountLimits] = Field(
+        {},
+        description="The same for the runs of some accounts, by account id (in the environment: as JSON).",
+    )
     max_restarts: int = Field(
         20,
         ge=1,
@@ -125,6 +155,19 @@ class Settings(BaseModel):
         7, ge=1, description="Days for which they are kept; the newest three always are."
     )
 
+    def run_limits(self) -> Limits:
+        """Of every run."""
+        return _limits(self)
+
+    def limits_of_accounts(self) -> dict[str, Limits]:
+        """Of the runs of some accounts."""
+        return {account: _limits(limits) for account, limits in self.account_limits.items()}
+
+    @field_validator("account_limits", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        return from_json(value) if isinstance(value, str) else value
+
     @field_validator("modules", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -133,6 +176,18 @@ class Settings(BaseModel):
             if isinstance(value, str)
             else value
         )
+
+
+def _limits(given: Settings | AccountLimits) -> Limits:
+    memory, file = given.run_memory_mb, given.run_file_mb
+    return Limits(
+        timeout_s=given.run_timeout_s,
+        memory_bytes=None if memory is None else memory * _MIB,
+        cpu_s=given.run_cpu_s,
+        processes=given.run_processes,
+        open_files=given.run_open_files,
+        file_bytes=None if file is None else file * _MIB,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ async def test_a_child_is_settled(bench: Bench) -> None:
     assert isinstance(found, dict)
     assert found["pid"] == found["sid"]
     assert str(found["title"]).startswith("kazoo-tasks child ")
-    assert (found["sigint"], found["sigterm"], found["stdin"]) == (True, True, os.devnull)
+    assert (found["sigint"], found["sigterm"], found["stdin"]) == (True, "Stops._signalled", os.devnull)
     # Its connection, its tickets, and the pipe that it dies with; what it listed them with is closed by now.
     assert [name for name in found["fds"] if name in {"pipe", "socket"}] == ["pipe", "socket", "socket"]
 

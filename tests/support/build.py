@@ -5,6 +5,7 @@ Touches nothing; used everywhere.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 from kazoo_tasks.model.task import Task
@@ -43,3 +44,11 @@ def a_message(event: str, **fields: Any) -> dict[str, Any]:
         "Msg-ID": "0123456789abcdef",
         **{name.replace("_", "-"): value for name, value in fields.items()},
     }
+
+
+def a_module(name: str, **functions: object) -> ModuleType:
+    """A task module with these members."""
+    module = ModuleType(name)
+    for key, value in functions.items():
+        setattr(module, key, value)
+    return module

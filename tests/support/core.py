@@ -18,6 +18,7 @@ from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.handlers import Draft, Handlers, Order
 from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
+from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
@@ -125,7 +126,7 @@ class Office:
         self.background = BackgroundTasks(self.crashes.append)
         self.ledger = Ledger(self.journal, self.clock, dedupe or DedupeWindow(), self.changes.append)
         locks = KeyedLocks()
-        self.runner = Runner(self.ledger, self.pool, locks, self.background)
+        self.runner = Runner(self.ledger, self.pool, locks, self.background, RunLimits(self.catalogue))
         self.handlers = Handlers(self.catalogue, self.ledger, self.runner, locks, os.urandom)
         self._msg_ids = 0
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from kazoo_tasks.model.limits import NO_LIMITS
 from kazoo_tasks.model.outcome import Failed, Outcome, Succeeded
 from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
 from kazoo_tasks.ports import Assignment
@@ -37,6 +38,8 @@ class Bench:
         self.begun: list[str] = []
         self.given_back: list[str] = []
         self._again: deque[Assignment] = deque()
+        #: Of the runs from here on.
+        self.limits = NO_LIMITS
         #: How many runs are sent ahead to a child.
         self.ahead = 0
         #: Whether what comes back is given to the pool again, as the core does.
@@ -91,7 +94,8 @@ class Bench:
     def a_run(self, function: str, *arguments: object) -> Assignment:
         """One run of a function, not yet assigned."""
         text = json.dumps(arguments).encode()
-        return Assignment(f"task-{next(self._ids)}", self._module, function, text)
+        names = (f"task-{next(self._ids)}", self._module, function)
+        return Assignment(*names, text, account_id="account", limits=self.limits)
 
     async def outcome(self, task_id: str) -> Outcome:
         """Wait for the end of a run; there must be just one."""

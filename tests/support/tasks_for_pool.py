@@ -348,7 +348,7 @@ def surroundings() -> dict[str, object]:
         "title": Path("/proc/self/cmdline").read_text(encoding="utf-8").strip("\0 "),
         "oom": Path("/proc/self/oom_score_adj").read_text(encoding="ascii").strip(),
         "sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
-        "sigterm": signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+        "sigterm": _name_of(signal.getsignal(signal.SIGTERM)),
         "fds": sorted(
             path.readlink().name.split(":")[0]
             for path in Path("/proc/self/fd").iterdir()
@@ -406,6 +406,10 @@ CHANGES: dict[str, Callable[[], object]] = {
 }
 
 
+def _name_of(handler: object) -> str:
+    return str(getattr(handler, "__qualname__", handler))
+
+
 def _traits() -> list[object]:
     try:
         directory = Path.cwd()
@@ -414,7 +418,7 @@ def _traits() -> list[object]:
     mask = os.umask(0)
     os.umask(mask)
     return [
-        *(str(directory), mask, sorted(os.environ.items()), str(signal.getsignal(signal.SIGTERM))),
+        *(str(directory), mask, sorted(os.environ.items()), _name_of(signal.getsignal(signal.SIGTERM))),
         *(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), signal.getitimer(signal.ITIMER_REAL)),
         *(resource.getrlimit(resource.RLIMIT_NOFILE), os.getpriority(os.PRIO_PROCESS, 0), sys.stdout is None),
         *(len(list(Path("/proc/self/fd").iterdir())), len(warnings.filters), locale.setlocale(locale.LC_ALL)),

@@ -28,6 +28,7 @@ from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.recovery import resume, settle
+from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.listener.announcer import Announcer
 from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
@@ -75,7 +76,8 @@ class Service:
         self._ledger = Ledger(self._journal, clock, dedupe, self._announcer.announce)
         locks = KeyedLocks()
         self._pool = ProcessPool(_pool_settings(settings, paths))
-        self._runner = Runner(self._ledger, self._pool, locks, self._background)
+        limits = RunLimits(self._catalogue, settings.run_limits(), settings.limits_of_accounts())
+        self._runner = Runner(self._ledger, self._pool, locks, self._background, limits)
         handlers = Handlers(self._catalogue, self._ledger, self._runner, locks, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
         self._listener = Listener(self._bus, handlers, replies, self._background, asked.take)

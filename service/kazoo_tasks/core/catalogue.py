@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, Final
 
 from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer
 from kazoo_tasks.model.errors import BadArguments, CannotStart, NoFunction, NoModule
+from kazoo_tasks.model.limits import NO_LIMITS, Limits
 from kazoo_tasks.wire.codec import encode
 from kazoo_tasks.wire.signature import Signature, read_signature
 from kazoo_tasks.wire.validation import problem
@@ -66,6 +67,13 @@ class Catalogue:
         """Every function as `module.function`."""
         return [f"{module}.{name}" for module, entries in self._modules.items() for name in entries]
 
+    def limits(self, module: str, function: str) -> Limits:
+        """Those that a function has given itself."""
+        offer = self.offer(module, function)
+        return (
+            NO_LIMITS if offer is None else Limits(*(getattr(offer, field.name) for field in fields(Limits)))
+        )
+
     def offer(self, module: str, function: str) -> Offer | None:
         """What the function of a stored task promises; `None` if it is gone."""
         entry = self._modules.get(module, {}).get(function)
@@ -118,10 +126,9 @@ def _offered(module: ModuleType) -> dict[str, Entry]:
 
 
 def _entry(module: ModuleType, name: str, function: Callable[..., object]) -> Entry:
-    if inspect.iscoroutinefunction(function):
-        raise CannotStart(
-            f"expected {module.__name__}.{name} to be a plain function, got a coroutine function"
-        )
+    if inspect.isasyncgenfunction(function):
+        wanted = f"expected {module.__name__}.{name} to be a function, a coroutine function or a generator function"
+        raise CannotStart(f"{wanted}, got an asynchronous generator function")
     try:
         signature = read_signature(function)
     except (CannotStart, NameError, TypeError, ValueError) as error:

@@ -14,6 +14,7 @@ from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.read_ahead import PATIENCE_S, ReadAhead
+from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
@@ -40,8 +41,11 @@ class Launch(NamedTuple):
 class Runner:
     """Keeps the slots busy. Nothing is handed to a child before that it was is on disk."""
 
-    def __init__(self, ledger: Ledger, pool: Pool, locks: KeyedLocks, background: BackgroundTasks) -> None:
+    def __init__(
+        self, ledger: Ledger, pool: Pool, locks: KeyedLocks, background: BackgroundTasks, limits: RunLimits
+    ) -> None:
         """Share the locks with the handlers."""
+        self._limits = limits
         self._ledger = ledger
         self._pool = pool
         self._locks = locks
@@ -146,7 +150,7 @@ class Runner:
         return Launch(assigned, (Change(Kind.STARTED, task), Change(Kind.ASSIGNED, assigned)), claimed=True)
 
     def _begin(self, launches: Sequence[Launch]) -> None:
-        self.schedule.place([_assignment(launch.task) for launch in launches if launch.claimed])
+        self.schedule.place([self._assignment(launch.task) for launch in launches if launch.claimed])
         for launch in launches:
             if not launch.claimed:
                 self.schedule.enqueue(launch.task.id)
@@ -168,7 +172,7 @@ class Runner:
             except KazooTasksError:
                 return  # the store is broken, and the process ends
             else:
-                self.schedule.place([_assignment(task) for task in tasks])
+                self.schedule.place([self._assignment(task) for task in tasks])
                 self._watch_claims()
 
     def _assigned(self, task_id: str) -> Task | None:
@@ -250,6 +254,10 @@ class Runner:
                 task = reported.get(task_id) or self._ledger.registry.get(task_id)
                 yield _end(task, outcome, self._ledger.end_time(task))
 
+    def _assignment(self, task: Task) -> Assignment:
+        what = (task.id, task.module, task.function, task.arguments, task.attempt, task.account_id)
+        return Assignment(*what, self._limits.of(task))
+
     def _reported(self, reports: Mapping[str, bytes]) -> Iterator[Task]:
         for task_id, progress in reports.items():
             with suppress(Refused):
@@ -260,7 +268,3 @@ def _end(task: Task, outcome: Outcome, now: int) -> Task:
     if isinstance(outcome, Succeeded):
         return task.succeed(now, outcome.result)
     return task.fail(now, outcome.text())
-
-
-def _assignment(task: Task) -> Assignment:
-    return Assignment(task.id, task.module, task.function, task.arguments, task.attempt)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable
-from types import TracebackType
+from pathlib import Path
 
 from kazoo_tasks.conversion import Converter
 from kazoo_tasks.pool.frame import Frame, Kind
@@ -17,6 +17,7 @@ from kazoo_tasks.pool.result import NoJson, encode
 MAX_REASON = 1024
 MAX_TRACE_BYTES = 32 * 1024
 _ELLIPSIS = "…"
+_OURS = str(Path(__file__).parent)
 
 Function = Callable[..., object]
 
@@ -84,16 +85,21 @@ def _described(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    """Give the traceback without the child's own frame, its end rather than its beginning if it is too long."""
+    """Give the traceback without frames of this room, its end rather than its beginning if it is too long."""
     try:
-        lines = traceback.format_exception(type(error), error, _theirs(error.__traceback__))
+        told = traceback.TracebackException(type(error), error, error.__traceback__)
+        _leave_out_ours(told)
+        lines = list(told.format())
     except BaseException:  # noqa: BLE001 - an exception may be built so that it cannot be formatted
         return ""
     return tail(_clean("".join(lines).rstrip("\n")))
 
 
-def _theirs(trace: TracebackType | None) -> TracebackType | None:
-    return trace.tb_next if trace is not None else None
+def _leave_out_ours(told: traceback.TracebackException) -> None:
+    told.stack[:] = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
+    for before in (told.__cause__, told.__context__):
+        if before is not None:
+            _leave_out_ours(before)
 
 
 def _line(text: str) -> str:

@@ -16,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
 
-from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, progress_sink
+from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, running
 from kazoo_tasks.conversion import Converter, converter
 from kazoo_tasks.pool.call import Function, call, failed
 from kazoo_tasks.pool.channel import Channel
@@ -24,6 +24,7 @@ from kazoo_tasks.pool.descendants import adopt_orphans
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
 from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.progress import Progress
+from kazoo_tasks.pool.run import Stops, context_of, executor, limits_of, set_limits
 from kazoo_tasks.pool.settle import settle
 
 
@@ -32,6 +33,7 @@ class Runnable(NamedTuple):
 
     function: Function
     convert: Converter | None
+    offer: Offer
 
 
 Functions = dict[tuple[str, str], Runnable]
@@ -109,7 +111,7 @@ def runnables(path: str) -> dict[str, Runnable]:
 
 def _runnable(path: str, name: str, function: Function) -> Runnable:
     try:
-        return Runnable(function, converter(function))
+        return Runnable(function, converter(function), getattr(function, OFFER_ATTRIBUTE))
     except Exception as error:  # the boundary: annotations are the module's, and may be anything
         message = f"task module {path} cannot offer {name}: {type(error).__name__}: {error}"
         raise CannotImport(message) from error
@@ -134,6 +136,7 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, Function]]:
 def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> None:
     # What was imported before stays shared with the fork server as long as no collection writes to it.
     gc.freeze()
+    stops = Stops()
     state = ProcessState(time.monotonic)
 
     def is_fit(request: Request | None) -> bool:
@@ -146,11 +149,13 @@ def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> Non
 
     channel.send(Kind.READY)
     for request in channel.requests(is_fit):
-        reply = _run(channel, functions, request, max_result_bytes)
+        reply = _run(channel, functions, request, stops, max_result_bytes)
         channel.send(reply.kind, tag(request.task_id, reply.payload))
 
 
-def _run(channel: Channel, functions: Functions, request: Request, max_result_bytes: int) -> Frame:
+def _run(
+    channel: Channel, functions: Functions, request: Request, stops: Stops, max_result_bytes: int
+) -> Frame:
     name = f"{request.module}.{request.function}"
     runnable = functions.get((request.module, request.function))
     if runnable is None:
@@ -158,13 +163,31 @@ def _run(channel: Channel, functions: Functions, request: Request, max_result_by
             "error", f"expected {name} to be a function that a task module offers, got no such function"
         )
     progress = Progress(lambda text: channel.send(Kind.PROGRESS, tag(request.task_id, text)), time.monotonic)
-    token = progress_sink.set(progress.report)
+    token = running.set(context_of(request, stops, progress.report))
     try:
-        return call(runnable.function, name, request.arguments, max_result_bytes, runnable.convert)
+        return call(
+            _limited(runnable, request, stops), name, request.arguments, max_result_bytes, runnable.convert
+        )
     finally:
-        progress_sink.reset(token)
+        running.reset(token)
         progress.finish()
         _flush()
+
+
+def _limited(runnable: Runnable, request: Request, stops: Stops) -> Function:
+    """The function as it is to be called: asked to end while it runs, and not while its result is written."""
+    execute = executor(runnable.function, stops, lambda: running.get().report)
+    limits = limits_of(request)
+
+    def run(*arguments: object) -> object:
+        set_limits(limits)
+        stops.begin(limits.get("timeout_s"), runnable.offer)
+        try:
+            return execute(*arguments)
+        finally:
+            stops.end()
+
+    return run
 
 
 def _flush() -> None:

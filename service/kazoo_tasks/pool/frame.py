@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 _HEADER = struct.Struct(">IB")
 _SEPARATOR = b"\n"
@@ -30,6 +30,9 @@ class Kind(IntEnum):
 FROM_CHILD = frozenset({Kind.READY, Kind.BROKEN, Kind.RESULT, Kind.FAILED, Kind.PROGRESS, Kind.LEAVING})
 TO_CHILD = frozenset({Kind.ASSIGN})
 
+#: The limits that a child keeps to by itself, as `model.limits` names them; the others are watched from outside.
+BY_CHILD: Final = ("timeout_s", "cpu_s", "open_files", "file_bytes")
+
 #: Tickets, one for each ASSIGN, beside the connection: whether the run is to be begun or was taken back.
 RUN = b"R"
 SKIP = b"S"
@@ -47,24 +50,31 @@ class Frame(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What an ASSIGN frame carries; only the arguments may contain a newline."""
+    """What an ASSIGN frame carries; only the arguments may contain a newline.
+
+    Attributes:
+        limits: JSON text of those that the child keeps to by itself, or nothing.
+    """
 
     task_id: str
+    account_id: str
     module: str
     function: str
     attempt: int
+    limits: bytes
     arguments: bytes
 
     def encode(self) -> bytes:
         """Make the whole frame."""
-        head = f"{self.task_id}\n{self.module}\n{self.function}\n{self.attempt}\n"
-        return encode(Kind.ASSIGN, head.encode() + self.arguments)
+        head = f"{self.task_id}\n{self.account_id}\n{self.module}\n{self.function}\n{self.attempt}\n"
+        return encode(Kind.ASSIGN, b"%b%b\n%b" % (head.encode(), self.limits, self.arguments))
 
     @classmethod
     def decode(cls, payload: bytes) -> Request:
         """Read the payload of an ASSIGN frame."""
-        task_id, module, function, attempt, arguments = payload.split(_SEPARATOR, 4)
-        return cls(task_id.decode(), module.decode(), function.decode(), int(attempt), arguments)
+        task_id, account_id, module, function, attempt, limits, arguments = payload.split(_SEPARATOR, 6)
+        names = (task_id.decode(), account_id.decode(), module.decode(), function.decode())
+        return cls(*names, int(attempt), limits, arguments)
 
 
 def encode(kind: Kind, payload: bytes = b"") -> bytes:

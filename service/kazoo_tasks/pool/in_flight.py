@@ -7,11 +7,14 @@ runs a child has begun, and none that it did not begin is lost with it.
 
 from __future__ import annotations
 
+import json
 import socket
 from collections import deque
 from collections.abc import Collection, Sequence
+from functools import cache
 
-from kazoo_tasks.pool.frame import RUN, SKIP, Request
+from kazoo_tasks.model.limits import Limits
+from kazoo_tasks.pool.frame import BY_CHILD, RUN, SKIP, Request
 from kazoo_tasks.ports import Assignment
 
 #: More than can be there: a few for each run that was sent ahead.
@@ -89,4 +92,11 @@ class InFlight:
 
 def frame_of(run: Assignment) -> bytes:
     """What a child is sent to be given a run."""
-    return Request(run.task_id, run.module, run.function, run.attempt, run.arguments).encode()
+    names = (run.task_id, run.account_id, run.module, run.function)
+    return Request(*names, run.attempt, _kept_by_child(run.limits), run.arguments).encode()
+
+
+@cache
+def _kept_by_child(limits: Limits) -> bytes:
+    kept = {name: value for name in BY_CHILD if (value := getattr(limits, name)) is not None}
+    return json.dumps(kept).encode() if kept else b""

@@ -18,6 +18,8 @@ from kazoo_tasks.wire.codec import decode_object, normal_text
 #: What a child may say of its own task; all else only the pool can know.
 _FROM_CHILD = frozenset({Failure.ERROR, Failure.EXIT})
 _NOTHING = Succeeded()
+#: What a run says that let itself be told to end.
+_TOLD = frozenset({"Stopping()", "TimedOut()"})
 _UNSEEN = "ended unseen: the fork server, which would have told how, was gone"
 
 
@@ -28,11 +30,15 @@ class Handling:
     Attributes:
         stop_asked: Somebody wants the run to end.
         grace_s: How long the run had before SIGKILL, once it was sent.
+        timeout_s: What the run was asked to end for having passed.
+        limit: Which limit it was killed for, and by how much, such as `memory: 512 MiB > 256 MiB`.
         distrust: Why the pool killed it of its own accord.
     """
 
     stop_asked: bool = False
     grace_s: float | None = None
+    timeout_s: float | None = None
+    limit: str = ""
     distrust: str = ""
 
 
@@ -44,8 +50,14 @@ def of_death(worker: str, status: int | None, handling: Handling) -> Failed:
         status: Exit code, negative for a signal, `None` if nobody saw it.
         handling: What had been done to it.
     """
+    if handling.limit:
+        return Failed(worker, Failure.KILLED, handling.limit)
     if handling.stop_asked:
-        return Failed(worker, Failure.STOPPED, _stopped(status, handling))
+        return Failed(worker, Failure.STOPPED, f"stopped on request, {_ended_by(status, handling)}")
+    if handling.timeout_s is not None:
+        return Failed(worker, Failure.TIMEOUT, f"{_too_long(handling)}, {_ended_by(status, handling)}")
+    if status == -signal.SIGXCPU:
+        return Failed(worker, Failure.KILLED, "cpu: more seconds of processor time than its limit")
     if handling.distrust:
         return Failed(worker, Failure.KILLED, f"{in_words(status)}, by the pool: {handling.distrust}")
     killed = status is None or status < 0
@@ -96,12 +108,27 @@ def in_words(status: int | None) -> str:
     return f"exit code {status}" if status >= 0 else f"signal {-status} ({_signal_name(-status)})"
 
 
-def _stopped(status: int | None, handling: Handling) -> str:
+def of_asked(failed: Failed, handling: Handling) -> Failed:
+    """Judge what a run said of its failure that had been asked to end: that is how it ended, and not why."""
+    how = "by SIGTERM" if failed.reason in _TOLD else failed.reason
+    if handling.stop_asked:
+        return Failed(failed.worker, Failure.STOPPED, f"stopped on request, {how}", failed.trace)
+    if handling.timeout_s is not None:
+        return Failed(failed.worker, Failure.TIMEOUT, f"{_too_long(handling)}, {how}", failed.trace)
+    if failed.reason in _TOLD:
+        # By somebody else, such as the task itself.
+        return Failed(failed.worker, Failure.KILLED, in_words(-signal.SIGTERM), failed.trace)
+    return failed
+
+
+def _too_long(handling: Handling) -> str:
+    return f"it ran for longer than {handling.timeout_s:g} s"
+
+
+def _ended_by(status: int | None, handling: Handling) -> str:
     if status == -signal.SIGKILL and handling.grace_s is not None:
-        return f"stopped on request, by SIGKILL after {handling.grace_s:g} s grace"
-    if status == -signal.SIGTERM:
-        return "stopped on request, by SIGTERM"
-    return f"stopped on request, {in_words(status)}"
+        return f"by SIGKILL after {handling.grace_s:g} s grace"
+    return "by SIGTERM" if status == -signal.SIGTERM else in_words(status)
 
 
 def _signal_name(number: int) -> str:

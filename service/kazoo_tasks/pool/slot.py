@@ -21,6 +21,7 @@ from kazoo_tasks.pool.link import Link
 from kazoo_tasks.pool.observer import Loss, SlotObserver
 from kazoo_tasks.pool.outcomes import Handling
 from kazoo_tasks.pool.output import Output
+from kazoo_tasks.pool.usage import LOOK_S, excess, soonest_s, usage_of
 from kazoo_tasks.ports import Assignment
 
 #: How long a child that closed its connection has to die of its own before it is killed for it.
@@ -72,7 +73,7 @@ class Slot:
         self._link: Link | None = None
         self._output: Output | None = None
         self._in_flight: InFlight | None = None
-        self._began_at = 0.0
+        self._began_at = self._look_at = 0.0
         self._handling = Handling()
         self._worker = NOBODY
         self._was_ready = self._orphaned = self._deliberate = False
@@ -144,7 +145,7 @@ class Slot:
         others = in_flight.take_back()
         if in_flight.first is not None and in_flight.first.task_id == task_id:
             self._handling.stop_asked = True
-            self.retire(self._rules.stop_grace_s)
+            self._ask_to_end(in_flight.first)
         unbegun = next((run for run in others if run.task_id == task_id), None)
         if unbegun is not None:
             others.remove(unbegun)
@@ -160,6 +161,24 @@ class Slot:
         if self._child is not None:
             self._child.signal_group(signal.SIGTERM)
             self._set_timer(grace_s, lambda: self._kill_after(grace_s))
+
+    def enforce(self, now: float) -> float:
+        """Hold the run that is under way to its limits; gives when to look at it again."""
+        run = self._in_flight.first if self._in_flight is not None else None
+        if run is None or self._child is None or self.state is not State.BUSY:
+            return now + LOOK_S
+        limits = run.limits
+        if limits.timeout_s is not None and now - self._began_at >= limits.timeout_s:
+            self._handling.timeout_s = limits.timeout_s
+            self._ask_to_end(run)
+        elif now >= self._look_at and (limits.memory_bytes is not None or limits.processes is not None):
+            usage = usage_of(self._child.pid)
+            self._look_at = now + soonest_s(usage, limits)
+            if exceeded := excess(usage, limits):
+                self._handling.limit = exceeded
+                self._turn(State.STOPPING)
+                self._kill()
+        return min(self._look_at, now + LOOK_S) if self._look_at > now else now + LOOK_S
 
     def rest(self) -> None:
         """Say that there will be no child for a while."""
@@ -241,12 +260,7 @@ class Slot:
         if outcome is None:
             message = "expected a failure in words, got something else"
             raise BadFrame(message)
-        if isinstance(outcome, Failed) and self._handling.stop_asked:
-            # What the function raised because of SIGTERM is how it stopped, not why it failed.
-            outcome = Failed(
-                outcome.worker, Failure.STOPPED, f"stopped on request, {outcome.reason}", outcome.trace
-            )
-        self._end_run(outcome)
+        self._end_run(outcomes.of_asked(outcome, self._handling) if isinstance(outcome, Failed) else outcome)
 
     # --- what becomes of runs and children ---
 
@@ -260,7 +274,7 @@ class Slot:
         finally:
             if self.state is State.BUSY:
                 self._go_on(self._in_flight)
-            elif self._handling.stop_asked:
+            elif self._handling.stop_asked or self._handling.timeout_s is not None:
                 # The answer came after SIGTERM was sent: the child may die of it any time, so it gets no other run.
                 self._kill()
 
@@ -270,8 +284,12 @@ class Slot:
         else:
             self._become_idle()
 
+    def _ask_to_end(self, run: Assignment) -> None:
+        self.retire(self._rules.stop_grace_s if run.limits.grace_s is None else run.limits.grace_s)
+
     def _begin(self, run: Assignment) -> None:
         self._began_at = self._loop.time()
+        self._look_at = self._began_at + LOOK_S
         self._observer.began(run.task_id)
 
     def _idle_if_done(self) -> None:

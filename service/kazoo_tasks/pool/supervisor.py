@@ -89,6 +89,7 @@ class ProcessPool:
         self._loop: asyncio.AbstractEventLoop
         self._fork_server: ForkServerClient
         self._server_output: Output | None = None
+        self._watching: asyncio.TimerHandle | None = None
         self._fork_thread: ThreadPoolExecutor
 
     @property
@@ -135,6 +136,7 @@ class ProcessPool:
             await self.close()
             raise
         self._awaited.clear()
+        self._watch()
 
     def assign(self, assignments: Iterable[Assignment], ahead: int = 0) -> int:
         """Give runs to idle slots, the one first that was busy last, since its memory is still warm; then send ahead.
@@ -191,8 +193,9 @@ class ProcessPool:
             self._closing = True
             return
         self._closing = True
-        for timer in self._timers.values():
-            timer.cancel()
+        for timer in (self._watching, *self._timers.values()):
+            if timer is not None:
+                timer.cancel()
         if self._forks:
             await asyncio.wait(self._forks, timeout=self._settings.close_grace_s)
         await self._end_children()
@@ -267,6 +270,12 @@ class ProcessPool:
             self._note_emptied()
         elif not self._fail_start(slot, f"child {slot.number} ended before it was ready: {loss.status}"):
             self._refill(slot, loss)
+
+    def _watch(self) -> None:
+        """Hold all runs to their limits, and look again when that is due for the first of them."""
+        now = self._loop.time()
+        again = min(slot.enforce(now) for slot in self._slots)
+        self._watching = self._loop.call_at(again, self._watch)
 
     def _forget(self, task_id: str) -> None:
         self._given.pop(task_id, None)

@@ -1,6 +1,7 @@
 """The catalogue: what may run, and how it is told."""
 
-from types import ModuleType
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -9,14 +10,7 @@ from kazoo_tasks.authoring import Offer
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.model.errors import BadArguments, CannotStart
 from kazoo_tasks.modules import erlang, timer
-
-
-def a_module(name: str, **functions: object) -> ModuleType:
-    """A task module with these members."""
-    module = ModuleType(name)
-    for key, value in functions.items():
-        setattr(module, key, value)
-    return module
+from support.build import a_module
 
 
 def test_a_look_up_tells_what_kazoo_expects() -> None:
@@ -69,15 +63,23 @@ def test_two_modules_of_one_name_are_a_mistake() -> None:
         Catalogue([timer, a_module("acme.timer", sleep=timer.sleep)])
 
 
-def test_a_coroutine_function_is_a_mistake() -> None:
-    """A child has no event loop."""
+def test_an_asynchronous_generator_function_is_a_mistake() -> None:
+    """It has no result."""
 
     @task
-    async def work() -> None:
+    async def work() -> AsyncIterator[None]:
         """Wait."""
+        yield
 
-    with pytest.raises(CannotStart, match=r"acme\.x\.work to be a plain function"):
+    with pytest.raises(CannotStart, match=r"acme\.x\.work to be .* got an asynchronous generator function"):
         Catalogue([a_module("acme.x", work=work)])
+
+
+@pytest.mark.parametrize("value", [0, -1, "5", True])
+def test_a_limit_is_above_zero(value: Any) -> None:
+    """Said where the function is defined."""
+    with pytest.raises(ValueError, match=r"timeout_s to be a number above 0"):
+        task(timeout_s=value)
 
 
 def test_a_signature_that_cannot_be_called_names_its_function() -> None:

@@ -1,0 +1,166 @@
+"""One run inside the child: what the function is told of it, which limits hold, and how it is asked to end.
+
+Touches the process that it runs in; used by pool.child around each call of a function.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from functools import cache
+from types import FrameType
+from typing import Any, Final
+
+from kazoo_tasks.authoring import Context, Offer, Stopping, TimedOut
+from kazoo_tasks.pool.frame import Request
+
+Function = Callable[..., Any]
+Report = Callable[[int, int | None, str | None], None]
+
+#: As CPython marks code objects; `inspect`, which has names for them, is a megabyte in every child.
+_GENERATOR: Final = 0x20
+_COROUTINE: Final = 0x80
+#: The service's watch and this process's clock need not be quite the same.
+_EARLY_S: Final = 0.1
+
+
+class Stops:
+    """SIGTERM as an exception in the task that runs, and as the end of a child that runs none.
+
+    Attributes:
+        asked: The task that runs has been asked to end.
+    """
+
+    def __init__(self) -> None:
+        """Take the signal over; only in the main thread."""
+        self.asked = False
+        self._raising: Callable[[], object] | None = None
+        self._deadline: float | None = None
+        signal.signal(signal.SIGTERM, self._signalled)
+
+    def begin(self, timeout_s: float | None, offer: Offer) -> None:
+        """Have the task that runs from here on be asked to end."""
+        self.asked = False
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._raising = _nothing if offer.cooperative else self._raise
+
+    def cancelling(self, cancel: Callable[[], object]) -> None:
+        """Do this instead of raising, which an event loop would take for a fault of its own."""
+        if self._raising == self._raise:
+            self._raising = cancel
+
+    def end(self) -> None:
+        """Ask nothing of what comes after it."""
+        self._raising = None
+
+    def reason(self) -> Stopping:
+        """What a task is told that is asked to end now."""
+        is_late = self._deadline is not None and time.monotonic() >= self._deadline - _EARLY_S
+        return TimedOut() if is_late else Stopping()
+
+    def _raise(self) -> None:
+        raise self.reason()
+
+    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+        if self._raising is None:
+            # There is nobody to be asked: the end that the signal means by itself.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            self.asked = True
+            self._raising()
+
+
+def _nothing() -> None:
+    pass
+
+
+def context_of(request: Request, stops: Stops, report: Report) -> Context:
+    """What the function may know of its run."""
+    timeout_s = limits_of(request).get("timeout_s")
+    deadline = None if timeout_s is None else time.time() + timeout_s
+    return Context(
+        request.task_id, request.account_id, request.attempt, deadline, lambda: stops.asked, report
+    )
+
+
+def limits_of(request: Request) -> dict[str, Any]:
+    """Those of the run that this process keeps to by itself, by their names in `model.limits`."""
+    return _parsed(request.limits) if request.limits else {}
+
+
+@cache
+def _parsed(text: bytes) -> dict[str, Any]:
+    limits: dict[str, Any] = json.loads(text)
+    return limits
+
+
+def set_limits(limits: dict[str, Any]) -> None:
+    """Have the kernel hold this process to them; they are put back with all else that a run changes."""
+    if "cpu_s" in limits:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        # Whole seconds from the beginning of the process, not of the run.
+        _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + limits["cpu_s"]) + 1)
+    if "open_files" in limits:
+        _lower(resource.RLIMIT_NOFILE, limits["open_files"])
+    if "file_bytes" in limits:
+        _lower(resource.RLIMIT_FSIZE, limits["file_bytes"])
+
+
+def _lower(limit: int, value: int) -> None:
+    # The soft one: a hard one could not be put back.
+    _, hard = resource.getrlimit(limit)
+    resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def executor(function: Function, stops: Stops, report: Callable[[], Report]) -> Function:
+    """What runs a function, whichever kind it is: plain, a coroutine function or a generator function."""
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    if flags & _COROUTINE:
+        return lambda *arguments: _run_coroutine(function(*arguments), stops)
+    if flags & _GENERATOR:
+        return lambda *arguments: _run_generator(function(*arguments), stops, report())
+    return function
+
+
+def _run_coroutine(coroutine: Any, stops: Stops) -> Any:
+    import asyncio  # noqa: PLC0415 - a megabyte that only such tasks need
+
+    async def supervised() -> Any:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        # From a signal handler, that is as from another thread: the loop may be asleep.
+        stops.cancelling(lambda: loop.call_soon_threadsafe(task.cancel) if task else None)
+        return await coroutine
+
+    try:
+        return asyncio.run(supervised())
+    except asyncio.CancelledError as cancelled:
+        if stops.asked:
+            # Told as if it had been raised where the task was.
+            raise stops.reason().with_traceback(cancelled.__traceback__) from None
+        raise
+
+
+def _run_generator(steps: Generator[Any, None, Any], stops: Stops, report: Report) -> Any:
+    """Each step is a report of progress, if it says something, and a point at which the task may end."""
+    try:
+        while True:
+            step = next(steps)
+            if step is not None:
+                report(*step) if isinstance(step, tuple) else report(step, None, None)
+            if stops.asked:
+                steps.throw(stops.reason())
+    except StopIteration as end:
+        return end.value
+    except Stopping as stopping:
+        # It was raised between two steps: the generator is to hear of it as well.
+        with suppress(StopIteration):
+            steps.throw(stopping)
+        raise
+    finally:
+        steps.close()

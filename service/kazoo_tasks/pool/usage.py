@@ -1,0 +1,85 @@
+"""What a run takes, with all that it has started, and whether that is more than it may.
+
+Reads /proc; used by pool.slot for runs that have limits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from kazoo_tasks.model.limits import Limits
+
+#: A run that is shorter is not looked at.
+LOOK_S: Final = 0.05
+#: How soon again: before it could have what it lacks to its limit, at the speed of memory.
+_SOONEST_S: Final = 0.005
+_LATEST_S: Final = 0.5
+_BYTES_A_S: Final = 4 * 2**30
+_MIB: Final = 2**20
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Usage(NamedTuple):
+    """Of a process and all below it.
+
+    Attributes:
+        memory_bytes: Resident memory; what they share counts for each.
+        cpu_s: Since they began, and not since the run did.
+    """
+
+    processes: int
+    memory_bytes: int
+    cpu_s: float
+
+
+def usage_of(pid: int) -> Usage:
+    """What is taken now; zeros when the process is gone."""
+    memory, ticks, count = 0, 0, 0
+    for each in _tree(pid):
+        with suppress(OSError, IndexError, ValueError):
+            process = Path(f"/proc/{each}")
+            memory += int(_read(process / "statm").split()[1]) * _PAGE
+            # `pid (name) state …`, and a name may hold anything.
+            after_name = _read(process / "stat").rpartition(")")[2].split()
+            ticks += int(after_name[11]) + int(after_name[12])
+            count += 1
+    return Usage(count, memory, ticks * _TICK_S)
+
+
+def excess(usage: Usage, limits: Limits) -> str:
+    """What is more than it may be, as the task's error tells it; nothing if nothing is."""
+    if limits.memory_bytes is not None and usage.memory_bytes > limits.memory_bytes:
+        return f"memory: {_mib(usage.memory_bytes)} > {_mib(limits.memory_bytes)}"
+    if limits.processes is not None and usage.processes > limits.processes:
+        return f"processes: {usage.processes} > {limits.processes}"
+    return ""
+
+
+def soonest_s(usage: Usage, limits: Limits) -> float:
+    """In how many seconds to look again."""
+    if limits.memory_bytes is None:
+        return _LATEST_S
+    missing_s = (limits.memory_bytes - usage.memory_bytes) / _BYTES_A_S
+    return min(max(missing_s, _SOONEST_S), _LATEST_S)
+
+
+def _mib(size: int) -> str:
+    return f"{size / _MIB:,.0f} MiB"
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                for child in _read(thread / "children").split():
+                    yield from _tree(int(child))
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", "replace")
