@@ -58,13 +58,13 @@ class Context:
 
 
 _NO_TASK: Final = Context()
-#: Set for the length of one task.
-running: ContextVar[Context] = ContextVar("running", default=_NO_TASK)
+#: Gives the context of the task that runs; most never ask, so it is made when one does.
+running: ContextVar[Callable[[], Context]] = ContextVar("running", default=lambda: _NO_TASK)
 
 
 def context() -> Context:
     """The task that calls this; outside of one, as in a test of the function, one of zeros that nobody stops."""
-    return running.get()
+    return running.get()()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +165,4 @@ def report_progress(done: int, total: int | None = None, note: str | None = None
     Raises:
         ValueError: `done` or `total` is no count, or `note` no text of at most 1,024 bytes.
     """
-    running.get().report(done, total, note)
+    running.get()().report(done, total, note)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from kazoo_tasks.model.outcome import Failed, Succeeded
-from kazoo_tasks.pool.call import call
+from kazoo_tasks.pool.call import Runnable, call
 from kazoo_tasks.pool.frame import Kind
 from kazoo_tasks.pool.outcomes import of_failure, of_progress, of_result
+from support.build import Unguarded
 
 many = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "300")), deadline=None)
 _LIMIT = 10_000
@@ -84,7 +85,7 @@ def _written(outcome: Failed | Succeeded) -> None:
 @given(_VALUES)
 def test_any_result_is_refused_or_comes_back(value: object) -> None:
     """What the child writes is what the service keeps, and means the same."""
-    frame = call(lambda: value, "m.f", b"[]", _LIMIT)
+    frame = call(Runnable(lambda: value), "m.f", b"[]", _LIMIT, Unguarded())
     if frame.kind is Kind.FAILED:
         failed = of_failure("0.1.1", frame.payload)
         assert failed is not None
@@ -113,5 +114,5 @@ def test_any_bytes_of_a_child_are_refused_or_can_be_written(said: bytes) -> None
 @given(st.timedeltas())
 def test_a_length_of_time_comes_back(length: timedelta) -> None:
     """What is returned can be an argument again."""
-    frame = call(lambda: length, "m.f", b"[]", _LIMIT)
+    frame = call(Runnable(lambda: length), "m.f", b"[]", _LIMIT, Unguarded())
     assert TypeAdapter(timedelta).validate_json(frame.payload, strict=True) == length

@@ -9,6 +9,7 @@ import json
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from kazoo_tasks.conversion import Converter
 from kazoo_tasks.pool.frame import Frame, Kind
@@ -19,12 +20,29 @@ MAX_TRACE_BYTES = 32 * 1024
 _ELLIPSIS = "…"
 _OURS = str(Path(__file__).parent)
 
-Function = Callable[..., object]
+Function = Callable[..., Any]
 
 
-def call(
-    function: Function, name: str, arguments: bytes, max_result_bytes: int, convert: Converter | None = None
-) -> Frame:
+class Runnable(NamedTuple):
+    """A function that is offered, and what makes its arguments, if it takes more than JSON values."""
+
+    function: Function
+    convert: Converter | None = None
+
+
+class Guard(Protocol):
+    """Who may ask a function to end while it runs, and nothing of ours before and after it."""
+
+    def begin(self) -> None:
+        """It runs from here on."""
+        ...
+
+    def end(self) -> None:
+        """It does so no more."""
+        ...
+
+
+def call(runnable: Runnable, name: str, arguments: bytes, max_result_bytes: int, guard: Guard) -> Frame:
     """Run a function on the JSON text of its arguments, made what it declares if it declares more than JSON.
 
     Returns:
@@ -36,14 +54,18 @@ def call(
         return failed(
             "error", f"expected the arguments of {name} to be a JSON array, got {_described(error)}"
         )
-    if convert is not None:
+    if runnable.convert is not None:
         try:
-            positional = convert(positional)
+            positional = runnable.convert(positional)
         except BaseException as error:  # noqa: BLE001 - the boundary: a class of a task module may raise anything
             wanted = f"expected the arguments of {name} to be what it declares"
             return failed("error", f"{wanted}, got {_described(error)}")
     try:
-        result = function(*positional)
+        guard.begin()
+        try:
+            result = runnable.function(*positional)
+        finally:
+            guard.end()
     except SystemExit as leaving:
         return failed("exit", _exit_reason(leaving), _trace(leaving))
     except BaseException as error:  # noqa: BLE001 - the boundary: whatever a task raises is its own failure

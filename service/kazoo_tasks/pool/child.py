@@ -17,26 +17,25 @@ from types import ModuleType
 from typing import NamedTuple
 
 from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer, running
-from kazoo_tasks.conversion import Converter, converter
-from kazoo_tasks.pool.call import Function, call, failed
+from kazoo_tasks.conversion import converter
+from kazoo_tasks.pool.call import Function, Runnable, call, failed
 from kazoo_tasks.pool.channel import Channel
 from kazoo_tasks.pool.descendants import adopt_orphans
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
 from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.progress import Progress
-from kazoo_tasks.pool.run import Stops, context_of, executor, limits_of, set_limits
+from kazoo_tasks.pool.run import Stops, context_of, limits_of, runner, set_limits
 from kazoo_tasks.pool.settle import settle
 
 
-class Runnable(NamedTuple):
-    """A function that is offered, and what makes its arguments, if it takes more than JSON values."""
+class Offered(NamedTuple):
+    """A function that a task module offers."""
 
-    function: Function
-    convert: Converter | None
+    runnable: Runnable
     offer: Offer
 
 
-Functions = dict[tuple[str, str], Runnable]
+Functions = dict[tuple[str, str], Offered]
 
 
 class Brief(NamedTuple):
@@ -100,7 +99,7 @@ def offered(modules: tuple[str, ...]) -> Functions:
 
 
 @cache
-def runnables(path: str) -> dict[str, Runnable]:
+def runnables(path: str) -> dict[str, Offered]:
     """What a module offers, by name; a child has it from the fork server, which has asked before.
 
     Raises:
@@ -109,9 +108,9 @@ def runnables(path: str) -> dict[str, Runnable]:
     return {name: _runnable(path, name, function) for name, function in _functions(_imported(path))}
 
 
-def _runnable(path: str, name: str, function: Function) -> Runnable:
+def _runnable(path: str, name: str, function: Function) -> Offered:
     try:
-        return Runnable(function, converter(function), getattr(function, OFFER_ATTRIBUTE))
+        return Offered(Runnable(function, converter(function)), getattr(function, OFFER_ATTRIBUTE))
     except Exception as error:  # the boundary: annotations are the module's, and may be anything
         message = f"task module {path} cannot offer {name}: {type(error).__name__}: {error}"
         raise CannotImport(message) from error
@@ -137,6 +136,10 @@ def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> Non
     # What was imported before stays shared with the fork server as long as no collection writes to it.
     gc.freeze()
     stops = Stops()
+    functions = {
+        name: each._replace(runnable=each.runnable._replace(function=runner(each.runnable.function, stops)))
+        for name, each in functions.items()
+    }
     state = ProcessState(time.monotonic)
 
     def is_fit(request: Request | None) -> bool:
@@ -157,37 +160,22 @@ def _run(
     channel: Channel, functions: Functions, request: Request, stops: Stops, max_result_bytes: int
 ) -> Frame:
     name = f"{request.module}.{request.function}"
-    runnable = functions.get((request.module, request.function))
-    if runnable is None:
+    offered_function = functions.get((request.module, request.function))
+    if offered_function is None:
         return failed(
             "error", f"expected {name} to be a function that a task module offers, got no such function"
         )
+    limits = limits_of(request)
+    stops.prepare(limits.get("timeout_s"), cooperative=offered_function.offer.cooperative)
     progress = Progress(lambda text: channel.send(Kind.PROGRESS, tag(request.task_id, text)), time.monotonic)
-    token = running.set(context_of(request, stops, progress.report))
+    token = running.set(lambda: context_of(request, stops, progress.report))
     try:
-        return call(
-            _limited(runnable, request, stops), name, request.arguments, max_result_bytes, runnable.convert
-        )
+        set_limits(limits)
+        return call(offered_function.runnable, name, request.arguments, max_result_bytes, stops)
     finally:
         running.reset(token)
         progress.finish()
         _flush()
-
-
-def _limited(runnable: Runnable, request: Request, stops: Stops) -> Function:
-    """The function as it is to be called: asked to end while it runs, and not while its result is written."""
-    execute = executor(runnable.function, stops, lambda: running.get().report)
-    limits = limits_of(request)
-
-    def run(*arguments: object) -> object:
-        set_limits(limits)
-        stops.begin(limits.get("timeout_s"), runnable.offer)
-        try:
-            return execute(*arguments)
-        finally:
-            stops.end()
-
-    return run
 
 
 def _flush() -> None:

@@ -11,14 +11,15 @@ import json
 import socket
 from collections import deque
 from collections.abc import Collection, Sequence
-from functools import cache
+from typing import Final
 
-from kazoo_tasks.model.limits import Limits
+from kazoo_tasks.model.limits import NO_LIMITS, Limits
 from kazoo_tasks.pool.frame import BY_CHILD, RUN, SKIP, Request
 from kazoo_tasks.ports import Assignment
 
 #: More than can be there: a few for each run that was sent ahead.
 _ALL = 4096
+_TEXTS: Final[dict[int, tuple[Limits, bytes]]] = {}
 
 
 class Tickets:
@@ -96,7 +97,13 @@ def frame_of(run: Assignment) -> bytes:
     return Request(*names, run.attempt, _kept_by_child(run.limits), run.arguments).encode()
 
 
-@cache
 def _kept_by_child(limits: Limits) -> bytes:
-    kept = {name: value for name in BY_CHILD if (value := getattr(limits, name)) is not None}
-    return json.dumps(kept).encode() if kept else b""
+    """As the JSON text that a child reads; made once for each, which are few and shared by many runs."""
+    if limits is NO_LIMITS:
+        return b""
+    known = _TEXTS.get(id(limits))
+    if known is None:
+        kept = {name: value for name in BY_CHILD if (value := getattr(limits, name)) is not None}
+        # Kept with the text, so that no other gets its identity.
+        known = _TEXTS[id(limits)] = limits, json.dumps(kept).encode() if kept else b""
+    return known[1]

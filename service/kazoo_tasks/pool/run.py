@@ -16,7 +16,7 @@ from functools import cache
 from types import FrameType
 from typing import Any, Final
 
-from kazoo_tasks.authoring import Context, Offer, Stopping, TimedOut
+from kazoo_tasks.authoring import Context, Stopping, TimedOut, report_progress
 from kazoo_tasks.pool.frame import Request
 
 Function = Callable[..., Any]
@@ -39,24 +39,29 @@ class Stops:
     def __init__(self) -> None:
         """Take the signal over; only in the main thread."""
         self.asked = False
-        self._raising: Callable[[], object] | None = None
+        self._ask: Callable[[], object] = self._raise
         self._deadline: float | None = None
+        self._is_running = False
         signal.signal(signal.SIGTERM, self._signalled)
 
-    def begin(self, timeout_s: float | None, offer: Offer) -> None:
-        """Have the task that runs from here on be asked to end."""
+    def prepare(self, timeout_s: float | None, *, cooperative: bool) -> None:
+        """Get ready for a task."""
         self.asked = False
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        self._raising = _nothing if offer.cooperative else self._raise
+        self._ask = _nothing if cooperative else self._raise
 
-    def cancelling(self, cancel: Callable[[], object]) -> None:
-        """Do this instead of raising, which an event loop would take for a fault of its own."""
-        if self._raising == self._raise:
-            self._raising = cancel
+    def begin(self) -> None:
+        """Have what runs from here on be asked to end."""
+        self._is_running = True
 
     def end(self) -> None:
         """Ask nothing of what comes after it."""
-        self._raising = None
+        self._is_running = False
+
+    def cancelling(self, cancel: Callable[[], object]) -> None:
+        """Do this instead of raising, which an event loop would take for a fault of its own."""
+        if self._ask is not _nothing:
+            self._ask = cancel
 
     def reason(self) -> Stopping:
         """What a task is told that is asked to end now."""
@@ -67,13 +72,13 @@ class Stops:
         raise self.reason()
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
-        if self._raising is None:
+        if not self._is_running:
             # There is nobody to be asked: the end that the signal means by itself.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
         else:
             self.asked = True
-            self._raising()
+            self._ask()
 
 
 def _nothing() -> None:
@@ -102,6 +107,8 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 def set_limits(limits: dict[str, Any]) -> None:
     """Have the kernel hold this process to them; they are put back with all else that a run changes."""
+    if not limits:
+        return
     if "cpu_s" in limits:
         used = resource.getrusage(resource.RUSAGE_SELF)
         # Whole seconds from the beginning of the process, not of the run.
@@ -118,13 +125,13 @@ def _lower(limit: int, value: int) -> None:
     resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def executor(function: Function, stops: Stops, report: Callable[[], Report]) -> Function:
+def runner(function: Function, stops: Stops) -> Function:
     """What runs a function, whichever kind it is: plain, a coroutine function or a generator function."""
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     if flags & _COROUTINE:
         return lambda *arguments: _run_coroutine(function(*arguments), stops)
     if flags & _GENERATOR:
-        return lambda *arguments: _run_generator(function(*arguments), stops, report())
+        return lambda *arguments: _run_generator(function(*arguments), stops)
     return function
 
 
@@ -146,13 +153,13 @@ def _run_coroutine(coroutine: Any, stops: Stops) -> Any:
         raise
 
 
-def _run_generator(steps: Generator[Any, None, Any], stops: Stops, report: Report) -> Any:
+def _run_generator(steps: Generator[Any, None, Any], stops: Stops) -> Any:
     """Each step is a report of progress, if it says something, and a point at which the task may end."""
     try:
         while True:
             step = next(steps)
             if step is not None:
-                report(*step) if isinstance(step, tuple) else report(step, None, None)
+                report_progress(*(step if isinstance(step, tuple) else (step,)))
             if stops.asked:
                 steps.throw(stops.reason())
     except StopIteration as end:

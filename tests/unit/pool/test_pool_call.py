@@ -7,12 +7,13 @@ import sys
 
 from typing_extensions import override
 
-from kazoo_tasks.pool.call import MAX_REASON, MAX_TRACE_BYTES, Function, call
+from kazoo_tasks.pool.call import MAX_REASON, MAX_TRACE_BYTES, Function, Runnable, call
 from kazoo_tasks.pool.frame import Frame, Kind
+from support.build import Unguarded
 
 
 def _failure(function: Function, arguments: bytes = b"[]") -> dict[str, str]:
-    frame = call(function, "m.f", arguments, 100)
+    frame = call(Runnable(function), "m.f", arguments, 100, Unguarded())
     assert frame.kind is Kind.FAILED
     told: dict[str, str] = json.loads(frame.payload)
     return told
@@ -27,7 +28,8 @@ def _raiser(error: BaseException) -> Function:
 
 def test_a_result_is_compact_json() -> None:
     """No spaces, no escapes."""
-    assert call(lambda: {"ä": [1, 2]}, "m.f", b"[]", 100) == Frame(Kind.RESULT, '{"ä":[1,2]}'.encode())
+    frame = call(Runnable(lambda: {"ä": [1, 2]}), "m.f", b"[]", 100, Unguarded())
+    assert frame == Frame(Kind.RESULT, '{"ä":[1,2]}'.encode())
 
 
 def test_wrong_arguments_are_an_error_without_frames_of_ours() -> None:
