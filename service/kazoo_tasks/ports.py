@@ -125,6 +125,29 @@ class Assignment(NamedTuple):
     limits: Limits = NO_LIMITS
 
 
+class SlotReport(NamedTuple):
+    """A slot at one moment.
+
+    Attributes:
+        state: `starting`, `idle`, `busy`, `stopping` or `resting`.
+        pid: Of its child, if it has one.
+        task_id: What it runs.
+        running_s: For how long.
+        processes: The child and all below it.
+        memory_bytes: Their resident memory.
+        cpu_s: Their processor time since they began.
+    """
+
+    slot: int
+    state: str
+    pid: int | None
+    task_id: str | None
+    running_s: float | None
+    processes: int
+    memory_bytes: int
+    cpu_s: float
+
+
 class PoolWatcher(Protocol):
     """Who is told what happens in the pool; called on the event loop, must not block or raise."""
 
@@ -179,6 +202,17 @@ class Pool(Protocol):
 
     def stop(self, task_id: str) -> None:
         """End a run as `stopped`: SIGTERM, grace, SIGKILL of its process group; unknown ids are ignored."""
+        ...
+
+    async def stack(self, task_id: str) -> str | None:
+        """Where a run is: the stack of each of its threads and coroutines, as text.
+
+        It is neither stopped nor slowed down. Empty if it does not answer within a second; `None` if it does not run.
+        """
+        ...
+
+    def reports(self) -> list[SlotReport]:
+        """Every slot, and what its child takes."""
         ...
 
     async def close(self) -> None:

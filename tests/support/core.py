@@ -23,7 +23,7 @@ from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
 from kazoo_tasks.modules import erlang, knm_converters, timer
-from kazoo_tasks.ports import Assignment, PoolWatcher
+from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
 from kazoo_tasks.store.memory import MemoryJournal
 from kazoo_tasks.wire.codec import decode
 from support.build import ACCOUNT, NOW
@@ -82,6 +82,18 @@ class HandPool:
     def stop(self, task_id: str) -> None:
         """See `ports.Pool`; the test ends the run."""
         self.stopped.append(task_id)
+
+    async def stack(self, task_id: str) -> str | None:
+        """See `ports.Pool`; a run says only who it is."""
+        return f"the stack of {task_id}" if task_id in self.running else None
+
+    def reports(self) -> list[SlotReport]:
+        """See `ports.Pool`."""
+        busy = [
+            SlotReport(n, "busy", n, task_id, 1.0, 1, 2**20, 0.5) for n, task_id in enumerate(self.running, 1)
+        ]
+        idle = range(len(busy) + 1, self.size + 1)
+        return busy + [SlotReport(n, "idle", n, None, None, 1, 2**20, 0.5) for n in idle]
 
     async def close(self) -> None:
         """See `ports.Pool`."""

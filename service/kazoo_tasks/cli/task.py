@@ -28,6 +28,8 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_tasks)
     app.command()(add)
     app.command()(show)
+    app.command()(stack)
+    app.command()(pool)
     app.command()(start)
     app.command()(stop)
     app.command()(remove)
@@ -84,9 +86,33 @@ def add(  # noqa: PLR0913 - a command's options are its parameters
     _show(settings_of(config, bus), "add_req", {"Account-ID": account, "Start": start, **what})
 
 
-def show(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
+def show(
+    task: TaskId,
+    *,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="And why it waits, or what its run takes.")
+    ] = False,
+    config: Config = None,
+    bus: BusUrl = None,
+) -> None:
     """Show a task."""
-    _show(settings_of(config, bus), "read_req", {"Task-ID": task})
+    _show(settings_of(config, bus), "read_req", {"Task-ID": task, "Explain": explain})
+
+
+def stack(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
+    """Show where a running task is: the stack of each of its threads and coroutines."""
+    told = _reply(settings_of(config, bus), "stack_req", {"Task-ID": task})["Reply"]["stack"]
+    if not told:
+        raise KazooTasksError(
+            "expected the task to say where it is within a second, got nothing: it blocks signals"
+        )
+    print(told)
+
+
+def pool(config: Config = None, bus: BusUrl = None) -> None:
+    """Show what each slot of the pool is doing, and what that takes."""
+    for slot in _reply(settings_of(config, bus), "pool_req", {})["Reply"]:
+        print(json.dumps(slot))
 
 
 def start(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:

@@ -18,10 +18,11 @@ from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.registry import Page, Query
 from kazoo_tasks.core.runner import Launch, Runner
 from kazoo_tasks.model.change import Change, Kind
-from kazoo_tasks.model.errors import BadArguments, Refused
+from kazoo_tasks.model.errors import BadArguments, NotRunning, Refused
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
 from kazoo_tasks.model.outcome import STOPPED_WAITING
 from kazoo_tasks.model.task import Task
+from kazoo_tasks.ports import SlotReport
 from kazoo_tasks.wire.body import task_text, tasks_text
 
 #: Below the 2 s that a caller waits.
@@ -91,6 +92,26 @@ class Handlers:
     def list(self, account_id: str, query: Query) -> Page:
         """A page of an account's tasks."""
         return self._ledger.registry.page(account_id, query)
+
+    def explain(self, task: Task) -> dict[str, Any]:
+        """Why it does not run, or what its run takes."""
+        return self._runner.explain(task)
+
+    async def stack(self, wanted: str, account_id: str | None) -> str:
+        """Where the run of a task is; empty if it does not answer, since it blocks signals.
+
+        Raises:
+            NotFound: There is no such task, as far as the account may know.
+            NotRunning: No child has begun it, or it is over.
+        """
+        stack = await self._runner.stack(self.read(wanted, account_id).id)
+        if stack is None:
+            raise NotRunning
+        return stack
+
+    def slots(self) -> Sequence[SlotReport]:
+        """Every slot of the pool, and what its child takes."""
+        return self._runner.slots()
 
     async def add(self, requester: Requester, order: Order) -> bytes:
         """Add tasks, all or none.

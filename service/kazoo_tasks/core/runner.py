@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from dataclasses import asdict
+from typing import Any, Final, NamedTuple
 
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.keyed_lock import KeyedLocks
@@ -20,7 +21,7 @@ from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
 from kazoo_tasks.model.task import Status, Task
-from kazoo_tasks.ports import Assignment, Pool
+from kazoo_tasks.ports import Assignment, Pool, SlotReport
 
 #: How long an outcome that the store refuses (full disk) waits before it is offered again.
 _RETRY_S: Final = 1.0
@@ -75,6 +76,28 @@ class Runner:
             self._begin(launches)
         else:
             self._abandon(launches)
+
+    async def stack(self, task_id: str) -> str | None:
+        """See `ports.Pool`."""
+        return await self._pool.stack(task_id)
+
+    def slots(self) -> Sequence[SlotReport]:
+        """See `ports.Pool.reports`."""
+        return self._pool.reports()
+
+    def explain(self, task: Task) -> dict[str, Any]:
+        """Why a task does not run, or what its run takes and may take; empty once it has ended."""
+        if task.status is Status.PENDING:
+            return {"waits_for": "its start"}
+        if task.status is Status.WAITING:
+            reason = self.schedule.parked.get(task.id)
+            return {"waits_for": reason or "a slot", "before_it": self.schedule.before(task.id)}
+        slot = next((slot for slot in self._pool.reports() if slot.task_id == task.id), None)
+        if slot is None:
+            return {"waits_for": "its child to begin it"} if task.status is Status.RUNNING else {}
+        taken = {name: value for name, value in slot._asdict().items() if name not in ("state", "task_id")}
+        limits = asdict(self._limits.of(task))
+        return {**taken, "limits": {name: value for name, value in limits.items() if value is not None}}
 
     async def end(self, task_id: str, within_s: float) -> None:
         """Have a running task ended as stopped, and wait for that, but no longer than `within_s`."""

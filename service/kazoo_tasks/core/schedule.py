@@ -43,6 +43,10 @@ class Schedule:
         """Tasks that cannot be run for now, and why."""
         return self._parked
 
+    def before(self, task_id: str) -> int:
+        """How many tasks run before one that waits."""
+        return len(self._unbegun) + sum(1 for _ in takewhile(lambda each: each != task_id, self._waiting))
+
     def hold(self) -> list[Assignment]:
         """Run nothing more; what was assigned and no child has begun."""
         self._held = True

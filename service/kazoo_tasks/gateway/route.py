@@ -17,6 +17,7 @@ from kazoo_tasks.gateway.verb import (
     add_tasks,
     list_catalogue,
     list_tasks,
+    read_stack,
     read_task,
     remove_task,
     start_task,
@@ -63,6 +64,7 @@ _CATALOGUE: Final = Resource({"GET": list_catalogue})
 _TASKS: Final = Resource({"GET": list_tasks, "PUT": add_tasks})
 _TASK: Final = Resource({"GET": read_task, "PATCH": start_task, "DELETE": remove_task})
 _STOP: Final = Resource({"PATCH": stop_task})
+_STACK: Final = Resource({"GET": read_stack})
 
 
 def locate(raw_path: str) -> Place:
@@ -80,6 +82,8 @@ def locate(raw_path: str) -> Place:
             return Place(_TASK, account_id, task_id)
         case ["v2", "accounts", account_id, "tasks", task_id, "stop"]:
             return Place(_STOP, account_id, task_id)
+        case ["v2", "accounts", account_id, "tasks", task_id, "stack"]:
+            return Place(_STACK, account_id, task_id)
         case _:
             raise FaultError(NOT_FOUND)
 

@@ -70,17 +70,22 @@ async def add_tasks(asked: Asked, caller: Caller) -> Success:
     return Success(_granted(asked, reply), status=201)
 
 
-def _about_one_task(event: str) -> Verb:
+def _about_one_task(event: str, more: Callable[[Asked], dict[str, object]] = lambda _: {}) -> Verb:
     async def verb(asked: Asked, caller: Caller) -> Success:
         if not TASK_ID.fullmatch(asked.task_id):
             raise FaultError(unknown(asked.task_id))
-        reply = await caller.call(event, {"Account-ID": asked.account_id, "Task-ID": asked.task_id})
-        return Success(_granted(asked, reply))
+        fields = {"Account-ID": asked.account_id, "Task-ID": asked.task_id, **more(asked)}
+        return Success(_granted(asked, await caller.call(event, fields)))
 
     return verb
 
 
-read_task = _about_one_task("read_req")
+def _explained(asked: Asked) -> dict[str, object]:
+    return {"Explain": True} if asked.query.get("explain") == "true" else {}
+
+
+read_task = _about_one_task("read_req", _explained)
+read_stack = _about_one_task("stack_req")
 start_task = _about_one_task("start_req")
 stop_task = _about_one_task("stop_req")
 remove_task = _about_one_task("remove_req")

@@ -30,7 +30,7 @@ from kazoo_tasks.model.errors import (
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.ports import Bus, Delivery, Outgoing, SnapshotInfo
 from kazoo_tasks.wire import request as wire
-from kazoo_tasks.wire.body import task_text, tasks_text
+from kazoo_tasks.wire.body import task_object, task_text, tasks_text
 from kazoo_tasks.wire.codec import encode, parsed_object, unpacked
 from kazoo_tasks.wire.header import is_address, reply_to
 from kazoo_tasks.wire.page import start_key, start_seq
@@ -73,9 +73,12 @@ class Listener:
             wire.LookupRequest: self._look_up,
             wire.ReadRequest: self._read,
             wire.ListRequest: self._list,
+            wire.PoolRequest: self._pool,
             wire.CanaryRequest: self._hear,
         }
         self._changes: dict[type[wire.Request], _Verb] = {
+            # It waits for an answer, as they do.
+            wire.StackRequest: self._stack,
             wire.AddRequest: self._add,
             wire.StartRequest: self._start,
             wire.StopRequest: self._stop,
@@ -227,7 +230,17 @@ class Listener:
         return self._replies.help(request.msg_id, self._handlers.look_up(request.module, request.function))
 
     async def _read(self, request: wire.ReadRequest) -> bytes:
-        return self._result(request, task_text(self._handlers.read(request.task_id, request.account_id)))
+        task = self._handlers.read(request.task_id, request.account_id)
+        if not request.explain:
+            return self._result(request, task_text(task))
+        explained = {**task_object(task), "explain": self._handlers.explain(task)}
+        return self._result(request, encode(explained))
+
+    async def _pool(self, request: wire.PoolRequest) -> bytes:
+        slots = (slot._asdict() for slot in self._handlers.slots())
+        # What does not apply is absent, as everywhere.
+        told = [{name: value for name, value in slot.items() if value is not None} for slot in slots]
+        return self._result(request, encode(told))
 
     async def _list(self, request: wire.ListRequest) -> bytes:
         page = self._handlers.list(request.account_id, _query(request))
@@ -262,6 +275,10 @@ class Listener:
         return self._result(
             request, await self._handlers.remove(_requester(request), request.task_id, request.account_id)
         )
+
+    async def _stack(self, request: wire.StackRequest) -> bytes:
+        stack = await self._handlers.stack(request.task_id, request.account_id)
+        return self._result(request, encode({"id": request.task_id, "stack": stack}))
 
     async def _take_snapshot(self, request: wire.SnapshotRequest) -> bytes:
         return self._result(request, encode(asdict(await self._snapshot())))

@@ -26,6 +26,7 @@ from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.progress import Progress
 from kazoo_tasks.pool.run import Stops, context_of, limits_of, runner, set_limits
 from kazoo_tasks.pool.settle import settle
+from kazoo_tasks.pool.stack import write_stacks
 
 
 class Offered(NamedTuple):
@@ -59,12 +60,14 @@ class Ends(NamedTuple):
         tickets: See pool.in_flight.
         lifeline: The end of a pipe, to die when nobody holds the other one.
         output: The end of a pipe, for what tasks print.
+        stacks: The end of a pipe, for stacks of a run that is under way; see pool.stack.
     """
 
     connection: socket.socket
     tickets: socket.socket
     lifeline: int
     output: int
+    stacks: int
 
 
 class CannotImport(Exception):
@@ -74,6 +77,7 @@ class CannotImport(Exception):
 def main(ends: Ends, brief: Brief) -> None:
     """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit."""
     settle(brief.slot, ends.lifeline, ends.output)
+    write_stacks(ends.stacks)
     adopt_orphans()
     channel = Channel(ends.connection, ends.tickets)
     try:

@@ -36,6 +36,7 @@ class Child:
         status_fd: Readable once the fork server has said how it ended, or is gone itself.
         lifeline: The end of a pipe; the kernel kills the child's group when nobody holds it any more.
         output_fd: What the child prints, to be read without waiting.
+        stacks_fd: Where it writes its stack when it is asked to, to be read without waiting.
     """
 
     pid: int
@@ -43,6 +44,7 @@ class Child:
     status_fd: int
     lifeline: int
     output_fd: int
+    stacks_fd: int
     connection: socket.socket
     tickets: Tickets
 
@@ -68,7 +70,7 @@ class Child:
         """Close everything that leads to it; if it still lives, that ends it."""
         self.connection.close()
         self.tickets.close()
-        for fd in (self.pidfd, self.status_fd, self.lifeline, self.output_fd):
+        for fd in (self.pidfd, self.status_fd, self.lifeline, self.output_fd, self.stacks_fd):
             os.close(fd)
 
 
@@ -198,16 +200,12 @@ class ForkServerClient:
             theirs.enter_context(their_connection)
             tickets = Tickets()
             ours.callback(tickets.close)
-            status, their_status = os.pipe()
-            ours.callback(os.close, status)
-            theirs.callback(os.close, their_status)
-            their_lifeline, lifeline = os.pipe()
-            ours.callback(os.close, lifeline)
-            theirs.callback(os.close, their_lifeline)
-            output, their_output = os.pipe()
-            ours.callback(os.close, output)
-            theirs.callback(os.close, their_output)
-            their_ends = [their_connection.fileno(), tickets.taker.fileno(), their_lifeline, their_output]
+            status, their_status = _pipe(ours, theirs)
+            their_lifeline, lifeline = _pipe(theirs, ours)
+            output, their_output = _pipe(ours, theirs)
+            stacks, their_stacks = _pipe(ours, theirs)
+            their_pipes = [their_lifeline, their_output, their_stacks]
+            their_ends = [their_connection.fileno(), tickets.taker.fileno(), *their_pipes]
             server.fork(brief, [*their_ends, their_status])
             theirs.close()
             pid = _read_number(status)
@@ -218,8 +216,17 @@ class ForkServerClient:
             ours.pop_all()
         self._proven = True
         connection.setblocking(False)  # noqa: FBT003 - the signature of the standard library
-        os.set_blocking(output, False)
-        return Child(pid, pidfd, status, lifeline, output, connection, tickets)
+        for fd in (output, stacks):
+            os.set_blocking(fd, False)
+        return Child(pid, pidfd, status, lifeline, output, stacks, connection, tickets)
+
+
+def _pipe(readers: contextlib.ExitStack, writers: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe, each end closed with those of its side."""
+    reading, writing = os.pipe()
+    readers.callback(os.close, reading)
+    writers.callback(os.close, writing)
+    return reading, writing
 
 
 def _read_number(pipe: int) -> int | None:

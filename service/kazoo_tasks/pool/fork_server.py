@@ -31,8 +31,8 @@ from kazoo_tasks.pool.settle import die_with_service
 #: What a status pipe carries: the child's process id, and once it is dead its exit code, negative for a signal.
 NUMBER: Final = struct.Struct(">q")
 MAX_MESSAGE: Final = 64 * 1024
-#: What comes with a brief: the child's connection, tickets, lifeline and output, and the pipe for its status.
-DESCRIPTORS: Final = 5
+#: What comes with a brief: the child's connection, tickets, lifeline, output and stacks, and the pipe for its status.
+DESCRIPTORS: Final = 6
 #: How long what a dead child left behind may take to die, before others wait no longer.
 _SWEEP_S: Final = 1.0
 #: The same when the service is gone, and nobody waits.
@@ -139,9 +139,9 @@ class ForkServer:
             self._groups.enter()
             for fd in (self._lifeline, self._woken, self._waker, status, *self._statuses.values()):
                 os.close(fd)
-            connection, tickets, lifeline, output = theirs
+            connection, tickets, *pipes = theirs
             sockets = socket.socket(fileno=connection), socket.socket(fileno=tickets)
-            child.main(Ends(*sockets, lifeline, output), brief)
+            child.main(Ends(*sockets, *pipes), brief)
         except BaseException:  # noqa: BLE001 - told; nothing may return into the server's loop
             traceback.print_exc()
         finally:

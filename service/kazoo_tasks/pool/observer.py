@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from kazoo_tasks.model.outcome import Outcome
@@ -14,6 +15,16 @@ from kazoo_tasks.ports import Assignment
 
 if TYPE_CHECKING:
     from kazoo_tasks.pool.slot import Slot
+
+
+class State(StrEnum):
+    """What a slot is doing."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    STOPPING = "stopping"
+    RESTING = "resting"
 
 
 @dataclass(frozen=True, slots=True)

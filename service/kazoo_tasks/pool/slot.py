@@ -9,7 +9,6 @@ import asyncio
 import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
@@ -18,11 +17,12 @@ from kazoo_tasks.pool.fork_client import Child
 from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, untag
 from kazoo_tasks.pool.in_flight import InFlight, frame_of
 from kazoo_tasks.pool.link import Link
-from kazoo_tasks.pool.observer import Loss, SlotObserver
+from kazoo_tasks.pool.observer import Loss, SlotObserver, State
 from kazoo_tasks.pool.outcomes import Handling
 from kazoo_tasks.pool.output import Output
-from kazoo_tasks.pool.usage import LOOK_S, excess, soonest_s, usage_of
-from kazoo_tasks.ports import Assignment
+from kazoo_tasks.pool.stack_reader import ask_for_stack
+from kazoo_tasks.pool.usage import LOOK_S, Usage, excess, soonest_s, usage_of
+from kazoo_tasks.ports import Assignment, SlotReport
 
 #: How long a child that closed its connection has to die of its own before it is killed for it.
 _DEAF_GRACE_S = 0.5
@@ -32,16 +32,6 @@ _FRESH_S = 0.010
 _MAX_CHANGED: Final = 500
 #: Room for a FAILED frame: 32 KiB of trace, each byte six as JSON at the worst, and its reason.
 _MIN_FRAME_CAP = 256 * 1024
-
-
-class State(StrEnum):
-    """What a slot is doing."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    STOPPING = "stopping"
-    RESTING = "resting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +79,12 @@ class Slot:
     def pid(self) -> int | None:
         """The process id of the child."""
         return self._child.pid if self._child else None
+
+    @property
+    def running(self) -> str | None:
+        """The task whose run is under way."""
+        run = self._in_flight.first if self._in_flight is not None else None
+        return run.task_id if run is not None else None
 
     # --- what the supervisor asks for ---
 
@@ -179,6 +175,23 @@ class Slot:
                 self._turn(State.STOPPING)
                 self._kill()
         return min(self._look_at, now + LOOK_S) if self._look_at > now else now + LOOK_S
+
+    async def stack(self) -> str:
+        """The stack of the run that is under way; empty if the child does not answer."""
+        return await ask_for_stack(self._loop, self._child) if self._child is not None else ""
+
+    def report(self) -> SlotReport:
+        """What it is doing, and what that takes."""
+        running = self.running
+        usage = usage_of(self._child.pid) if self._child is not None else Usage(0, 0, 0.0)
+        return SlotReport(
+            self.number,
+            str(self.state),
+            self.pid,
+            running,
+            round(self._loop.time() - self._began_at, 3) if running is not None else None,
+            *usage,
+        )
 
     def rest(self) -> None:
         """Say that there will be no child for a while."""

@@ -20,10 +20,10 @@ from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.fork_client import Child, ForkServerClient
 from kazoo_tasks.pool.intensity import Intensity, Restart
-from kazoo_tasks.pool.observer import Loss
+from kazoo_tasks.pool.observer import Loss, State
 from kazoo_tasks.pool.output import Output
-from kazoo_tasks.pool.slot import Rules, Slot, State
-from kazoo_tasks.ports import Assignment, PoolWatcher
+from kazoo_tasks.pool.slot import Rules, Slot
+from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
 
 _log = structlog.get_logger(__name__)
 #: SIGKILL cannot be refused, but a process in a hung system call does not get it; the close is not to wait for that.
@@ -183,6 +183,15 @@ class ProcessPool:
         slot = self._given.get(task_id)
         if slot is not None:
             slot.stop(task_id)
+
+    async def stack(self, task_id: str) -> str | None:
+        """Where a run is; empty if it does not answer, `None` if no child has begun it."""
+        slot = next((slot for slot in self._slots if slot.running == task_id), None)
+        return await slot.stack() if slot is not None else None
+
+    def reports(self) -> list[SlotReport]:
+        """Every slot, and what its child takes."""
+        return [slot.report() for slot in self._slots]
 
     async def close(self) -> None:
         """End all children and whatever they started, then the fork server; runs under way are not reported.

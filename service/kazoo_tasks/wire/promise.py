@@ -73,6 +73,32 @@ class TaskBody(BaseModel):
     progress: Progress | None = None
 
 
+class ExplainedTask(TaskBody):
+    """A task, and what it waits for, or what its run takes and may take."""
+
+    explain: dict[str, Any]
+
+
+class Stack(BaseModel):
+    """Where a run is."""
+
+    id: TaskId
+    stack: str = Field(description="of each thread and coroutine; empty if the run blocks signals")
+
+
+class Slot(BaseModel):
+    """A slot of the pool; what it takes is that of its child and of all that this has started."""
+
+    slot: int
+    state: Literal["starting", "idle", "busy", "stopping", "resting"]
+    pid: int | None = None
+    task_id: TaskId | None = None
+    running_s: float | None = None
+    processes: int
+    memory_bytes: int
+    cpu_s: float = Field(description="since they began")
+
+
 class SuccessEnvelope(BaseModel):
     """What every successful REST response is wrapped in."""
 
@@ -146,7 +172,20 @@ class OneTaskReply(Reply):
 class ReadReply(OneTaskReply):
     """The task as it is."""
 
-    reply: TaskBody | Literal["not_found"] = Field(alias="Reply")
+    reply: TaskBody | ExplainedTask | Literal["not_found"] = Field(alias="Reply")
+
+
+class StackReply(OneTaskReply):
+    """The stack of a run."""
+
+    reply: Stack | Literal["not_found", "not_running"] = Field(alias="Reply")
+
+
+class PoolReply(Header):
+    """Every slot of the pool."""
+
+    event_category: Literal["tasks"] = Field(alias="Event-Category")
+    reply: list[Slot] = Field(alias="Reply")
 
 
 class StartReply(OneTaskReply):

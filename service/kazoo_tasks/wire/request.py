@@ -146,6 +146,14 @@ class ReadRequest(OneTaskRequest):
 
     key = "read"
     event_name: Literal["read_req"] = Field(alias="Event-Name")
+    explain: bool = Field(default=False, alias="Explain")
+
+
+class StackRequest(OneTaskRequest):
+    """Where is the run of a task?"""
+
+    key = "stack"
+    event_name: Literal["stack_req"] = Field(alias="Event-Name")
 
 
 class StartRequest(OneTaskRequest):
@@ -177,6 +185,14 @@ class SnapshotRequest(Request):
     event_name: Literal["snapshot_req"] = Field(alias="Event-Name")
 
 
+class PoolRequest(Request):
+    """What is each slot doing? An operator's request."""
+
+    key = "pool"
+    is_operators = True
+    event_name: Literal["pool_req"] = Field(alias="Event-Name")
+
+
 class CanaryRequest(Request):
     """Nothing is asked: that it arrives proves that requests do. The service's own."""
 
@@ -191,10 +207,12 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         AddRequest,
         ListRequest,
         ReadRequest,
+        StackRequest,
         StartRequest,
         StopRequest,
         RemoveRequest,
         SnapshotRequest,
+        PoolRequest,
         CanaryRequest,
     )
 }
