@@ -136,6 +136,12 @@ class Settings(BaseModel):
         {},
         description="The same for the runs of some accounts, by account id (in the environment: as JSON).",
     )
+    child_max_runs: int | None = Field(
+        None, ge=1, description="Runs after which a child is replaced by a new one."
+    )
+    child_max_memory_mb: int | None = Field(
+        None, ge=16, description="Resident memory after a run above which a child is replaced, in MiB."
+    )
     max_restarts: int = Field(
         20,
         ge=1,

@@ -241,6 +241,8 @@ def _pool_settings(settings: Settings, modules: tuple[str, ...]) -> PoolSettings
         modules=modules,
         stop_grace_s=settings.stop_grace_s,
         max_result_bytes=settings.max_result_bytes,
+        max_runs=settings.child_max_runs,
+        max_child_bytes=settings.child_max_memory_mb and settings.child_max_memory_mb * _MIB,
         max_restarts=settings.max_restarts,
     )
 

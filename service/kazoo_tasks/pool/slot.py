@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
@@ -22,6 +21,7 @@ from kazoo_tasks.pool.outcomes import Handling
 from kazoo_tasks.pool.output import Output
 from kazoo_tasks.pool.stack_reader import ask_for_stack
 from kazoo_tasks.pool.usage import LOOK_S, Usage, excess, soonest_s, usage_of
+from kazoo_tasks.pool.wear import Rules, Wear
 from kazoo_tasks.ports import Assignment, SlotReport
 
 #: How long a child that closed its connection has to die of its own before it is killed for it.
@@ -32,15 +32,6 @@ _FRESH_S = 0.010
 _MAX_CHANGED: Final = 500
 #: Room for a FAILED frame: 32 KiB of trace, each byte six as JSON at the worst, and its reason.
 _MIN_FRAME_CAP = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for every slot of a pool."""
-
-    stop_grace_s: float
-    start_timeout_s: float
-    max_result_bytes: int
 
 
 class Slot:
@@ -65,6 +56,7 @@ class Slot:
         self._in_flight: InFlight | None = None
         self._began_at = self._look_at = 0.0
         self._handling = Handling()
+        self._wear = Wear(rules, loop.time)
         self._worker = NOBODY
         self._was_ready = self._orphaned = self._deliberate = False
         self._ran: Assignment | None = None
@@ -97,6 +89,7 @@ class Slot:
         self._was_ready = self._orphaned = self._deliberate = False
         self._link = Link(self._loop, child.connection, self, cap)
         self._in_flight = InFlight(child.tickets)
+        self._wear = Wear(self._rules, self._loop.time)
         self._output = Output(self._loop, child.output_fd, self.number)
         self._loop.add_reader(child.status_fd, self._status_known)
         why = f"it was not ready within {self._rules.start_timeout_s:g} s"
@@ -292,6 +285,13 @@ class Slot:
                 self._kill()
 
     def _go_on(self, in_flight: InFlight) -> None:
+        if self._child is not None and self._wear.ran(self._child.pid):
+            unbegun = in_flight.take_back()
+            if not in_flight:
+                self.retire(self._rules.stop_grace_s)
+            self._return(unbegun)
+        if self.state is not State.BUSY:
+            return
         if in_flight.first is not None:
             self._begin(in_flight.first)
         else:

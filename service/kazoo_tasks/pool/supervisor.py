@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import structlog
 
@@ -22,7 +22,8 @@ from kazoo_tasks.pool.fork_client import Child, ForkServerClient
 from kazoo_tasks.pool.intensity import Intensity, Restart
 from kazoo_tasks.pool.observer import Loss, State
 from kazoo_tasks.pool.output import Output
-from kazoo_tasks.pool.slot import Rules, Slot
+from kazoo_tasks.pool.slot import Slot
+from kazoo_tasks.pool.wear import Rules
 from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +49,8 @@ class PoolSettings:
         close_grace_s: From SIGTERM to SIGKILL when the pool is closed.
         start_timeout_s: How long a child may take to be ready.
         max_result_bytes: Longest JSON text of a result.
+        max_runs: After how many a child is replaced.
+        max_child_bytes: Above how much resident memory after a run it is replaced.
         max_restarts: How many deaths of a slot's children within the period are made good at once.
     """
 
@@ -57,6 +60,8 @@ class PoolSettings:
     close_grace_s: float = 1.0
     start_timeout_s: float = 30.0
     max_result_bytes: int = 64 * 1024
+    max_runs: int | None = None
+    max_child_bytes: int | None = None
     max_restarts: int = 20
     restart_period_s: float = 60.0
 
@@ -294,7 +299,7 @@ class ProcessPool:
 
     def _open_slot(self, number: int) -> None:
         settings = self._settings
-        rules = Rules(settings.stop_grace_s, settings.start_timeout_s, settings.max_result_bytes)
+        rules = Rules(**{field.name: getattr(settings, field.name) for field in fields(Rules)})
         slot = Slot(number, self._loop, self, rules)
         self._slots.append(slot)
         self._intensities[slot] = Intensity(settings.max_restarts, settings.restart_period_s)
