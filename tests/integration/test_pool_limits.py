@@ -95,6 +95,14 @@ async def test_what_goes_wrong_while_it_tidies_up_is_told(bench: Bench, tmp_path
     assert (outcome.failure, outcome.reason) == (Failure.STOPPED, "stopped on request, KeyboardInterrupt()")
 
 
+async def test_a_run_that_reports_without_end_tidies_up(bench: Bench, tmp_path: Path) -> None:
+    """Nothing of what it was saying is cut: it is asked after that."""
+    for _ in range(20):
+        outcome = failed(await ended(bench, "stopped", "report_for_ever", str(tmp_path / "file")))
+        assert outcome.reason == "stopped on request, by SIGTERM"
+        (tmp_path / "file.pid").unlink()
+
+
 async def test_a_function_has_its_own_grace(bench: Bench, tmp_path: Path) -> None:
     """Shorter than the pool's here."""
     bench.limits = Limits(grace_s=0.05)

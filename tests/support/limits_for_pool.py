@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from kazoo_tasks import Stopping, context, report_progress, task
+from kazoo_tasks.pool import progress as progress_of_the_pool
 
 _LONG_S = 600.0
 _MIB = 2**20
@@ -122,6 +123,8 @@ def count_for_ever(path: str) -> Iterator[int]:
 def know_thyself() -> list[object]:
     """Say what it may know."""
     here = context()
+    time.sleep(0.01)
+    assert abs((context().deadline or 0) - (here.deadline or 0)) < 0.005
     return [here.task_id, here.account_id, here.attempt, here.deadline and here.deadline - time.time()]
 
 
@@ -188,6 +191,17 @@ def soft_limits() -> list[int]:
         resource.getrlimit(limit)[0]
         for limit in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
     ]
+
+
+@task
+def report_for_ever(path: str) -> None:
+    """Say more than anybody reads, as fast as can be."""
+    Path(f"{path}.pid").write_text(str(os.getpid()), encoding="ascii")
+    number = 0
+    while True:
+        number += 1
+        report_progress(number, note="x" * 1_000)
+        progress_of_the_pool.PACE_S = 0.0
 
 
 @task

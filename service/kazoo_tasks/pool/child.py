@@ -171,7 +171,12 @@ def _run(
         )
     limits = limits_of(request)
     stops.prepare(limits.get("timeout_s"), cooperative=offered_function.offer.cooperative)
-    progress = Progress(lambda text: channel.send(Kind.PROGRESS, tag(request.task_id, text)), time.monotonic)
+
+    def send(report: bytes) -> None:
+        with stops.undisturbed():
+            channel.send(Kind.PROGRESS, tag(request.task_id, report))
+
+    progress = Progress(send, time.monotonic)
     token = running.set(lambda: context_of(request, stops, progress.report))
     try:
         set_limits(limits)

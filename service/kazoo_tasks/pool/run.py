@@ -10,8 +10,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import FrameType
 from typing import Any, Final
@@ -34,20 +34,21 @@ class Stops:
 
     Attributes:
         asked: The task that runs has been asked to end.
+        deadline: Monotonic seconds at which it will be, if it has a time-out.
     """
 
     def __init__(self) -> None:
         """Take the signal over; only in the main thread."""
         self.asked = False
         self._ask: Callable[[], object] = self._raise
-        self._deadline: float | None = None
-        self._is_running = False
+        self.deadline: float | None = None
+        self._is_running = self._is_busy = self._is_due = False
         signal.signal(signal.SIGTERM, self._signalled)
 
     def prepare(self, timeout_s: float | None, *, cooperative: bool) -> None:
         """Get ready for a task."""
         self.asked = False
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._ask = _nothing if cooperative else self._raise
 
     def begin(self) -> None:
@@ -63,9 +64,21 @@ class Stops:
         if self._ask is not _nothing:
             self._ask = cancel
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Ask only after what is done inside: half a frame would make all that follows it unreadable."""
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
+        if self._is_due:
+            self._is_due = False
+            self._ask()
+
     def reason(self) -> Stopping:
         """What a task is told that is asked to end now."""
-        is_late = self._deadline is not None and time.monotonic() >= self._deadline - _EARLY_S
+        is_late = self.deadline is not None and time.monotonic() >= self.deadline - _EARLY_S
         return TimedOut() if is_late else Stopping()
 
     def _raise(self) -> None:
@@ -76,8 +89,11 @@ class Stops:
             # There is nobody to be asked: the end that the signal means by itself.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
+            return
+        self.asked = True
+        if self._is_busy:
+            self._is_due = True
         else:
-            self.asked = True
             self._ask()
 
 
@@ -87,8 +103,7 @@ def _nothing() -> None:
 
 def context_of(request: Request, stops: Stops, report: Report) -> Context:
     """What the function may know of its run."""
-    timeout_s = limits_of(request).get("timeout_s")
-    deadline = None if timeout_s is None else time.time() + timeout_s
+    deadline = None if stops.deadline is None else time.time() + stops.deadline - time.monotonic()
     return Context(
         request.task_id, request.account_id, request.attempt, deadline, lambda: stops.asked, report
     )
