@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, overload
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -39,6 +39,10 @@ def _never() -> bool:
     return False
 
 
+def _forgotten(_checkpoint: object) -> None:
+    """There is nobody to keep it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a running task may know of itself.
@@ -46,6 +50,9 @@ class Context:
     Attributes:
         attempt: 1, or more if it was interrupted before and its function is idempotent.
         deadline: Unix time at which it is asked to end, if it has a time-out.
+        checkpoint: What an earlier attempt kept by `keep`; the last of it.
+        keep: Keeps a JSON value for the next attempt, instead of the last one: durable soon after. For functions that
+            are idempotent by what they find done.
         stopping: Whether it has been asked to end; for functions that are `cooperative` and ask for themselves.
     """
 
@@ -53,7 +60,9 @@ class Context:
     account_id: str = "0" * 32
     attempt: int = 1
     deadline: float | None = None
+    checkpoint: Any = None
     stopping: Callable[[], bool] = _never
+    keep: Callable[[Any], None] = _forgotten
     report: Callable[[int, int | None, str | None], None] = _unheard
 
 

@@ -114,6 +114,7 @@ class Assignment(NamedTuple):
         arguments: JSON text of an array.
         attempt: 1 for the first run.
         account_id: Whose task it is, for the function to know.
+        checkpoint: JSON text of what an earlier attempt has kept.
     """
 
     task_id: str
@@ -123,6 +124,7 @@ class Assignment(NamedTuple):
     attempt: int = 1
     account_id: str = ""
     limits: Limits = NO_LIMITS
+    checkpoint: bytes | None = None
 
 
 class SlotReport(NamedTuple):
@@ -165,6 +167,10 @@ class PoolWatcher(Protocol):
 
     def progressed(self, task_id: str, progress: bytes) -> None:
         """A run reported progress: JSON text of `{"done": n, "total"?: n, "note"?: text}`."""
+        ...
+
+    def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
+        """A run has something to be kept for the next attempt: JSON text."""
         ...
 
     def idle(self) -> None:

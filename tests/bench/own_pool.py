@@ -16,7 +16,8 @@ from statistics import median
 import uvloop
 
 from kazoo_tasks.model.outcome import Outcome, Succeeded
-from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
+from kazoo_tasks.pool.settings import PoolSettings
+from kazoo_tasks.pool.supervisor import ProcessPool
 from kazoo_tasks.ports import Assignment
 
 SLOTS = 2
@@ -73,6 +74,9 @@ class Feeder:
         self._assign()
 
     def progressed(self, task_id: str, progress: bytes) -> None:
+        """See `ports.PoolWatcher`."""
+
+    def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
         """See `ports.PoolWatcher`."""
 
     def idle(self) -> None:

@@ -53,7 +53,12 @@ async def test_a_child_is_settled(bench: Bench) -> None:
     assert str(found["title"]).startswith("kazoo-tasks child ")
     assert (found["sigint"], found["sigterm"], found["stdin"]) == (True, "Stops._signalled", os.devnull)
     # Its connection, its tickets, and the pipe that it dies with; what it listed them with is closed by now.
-    assert [name for name in found["fds"] if name in {"pipe", "socket"}] == ["pipe", "pipe", "socket", "socket"]
+    assert [name for name in found["fds"] if name in {"pipe", "socket"}] == [
+        "pipe",
+        "pipe",
+        "socket",
+        "socket",
+    ]
 
 
 async def test_two_children_do_not_share_their_chance(bench: Bench) -> None:

@@ -132,6 +132,22 @@ async def test_a_run_knows_what_it_is(bench: Bench) -> None:
     assert 90 < float(told.rpartition(",")[2].rstrip("]")) <= 100
 
 
+async def test_a_run_has_what_an_earlier_attempt_kept(bench: Bench) -> None:
+    """And keeps more."""
+    assert await bench.result("resume") is None
+    run = bench.a_run("resume")._replace(checkpoint=b'{"step":5}', attempt=2)
+    bench.pool.assign([run])
+    assert await bench.outcome(run.task_id) == Succeeded(b'{"step":5}')
+    assert bench.checkpoints == [{"step": 1}, {"step": 6}]
+
+
+async def test_what_cannot_be_kept_is_told_where_it_is_made(bench: Bench) -> None:
+    """As a result would be."""
+    failure = await bench.failure("keep_nothing")
+    assert "text, for example base64" in failure.reason
+    assert bench.checkpoints == []
+
+
 @pytest.mark.parametrize("function", ["take_memory", "take_memory_below"])
 async def test_memory_is_limited_while_a_run_goes_on(bench: Bench, function: str) -> None:
     """Of its process and those below it; it is killed before it has much more."""

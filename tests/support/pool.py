@@ -18,7 +18,8 @@ from pathlib import Path
 
 from kazoo_tasks.model.limits import NO_LIMITS
 from kazoo_tasks.model.outcome import Failed, Outcome, Succeeded
-from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
+from kazoo_tasks.pool.settings import PoolSettings
+from kazoo_tasks.pool.supervisor import ProcessPool
 from kazoo_tasks.ports import Assignment
 
 MODULE = "support.tasks_for_pool"
@@ -33,6 +34,7 @@ class Bench:
         self._module = settings.modules[0].rpartition(".")[2]
         self.outcomes: dict[str, list[Outcome]] = {}
         self.progress: list[dict[str, object]] = []
+        self.checkpoints: list[object] = []
         self.idle_when_ended: list[int] = []
         self.idle_calls = 0
         self.begun: list[str] = []
@@ -62,6 +64,9 @@ class Bench:
         self.outcomes.setdefault(task_id, []).append(outcome)
         self.idle_when_ended.append(self.pool.room())
         self._tell()
+
+    def checkpointed(self, _task_id: str, checkpoint: bytes) -> None:
+        self.checkpoints.append(json.loads(checkpoint))
 
     def progressed(self, _task_id: str, progress: bytes) -> None:
         self.progress.append(json.loads(progress))

@@ -22,6 +22,7 @@ from kazoo_tasks.cli.main import app
 from kazoo_tasks.gateway.health import PATHS
 from kazoo_tasks.gateway.settings import GatewaySettings
 from kazoo_tasks.pool import supervisor
+from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.settings import CONFIG_VARIABLE, Settings, load_settings, variable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +83,7 @@ def seconds(text: str) -> float:
 
 def longest_stop_s() -> float:
     """What a clean stop of the service may take with the default settings, but for its snapshot."""
-    settings, pool = Settings(), supervisor.PoolSettings(1, ())
+    settings, pool = Settings(), PoolSettings(1, ())
     return sum(
         (
             link.ANSWER_S,

@@ -36,7 +36,8 @@ from kazoo_tasks.listener.heartbeat import Heartbeat
 from kazoo_tasks.listener.listener import Listener
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
 from kazoo_tasks.model.errors import RequestsStopped, StoreBroken, StoreUnavailable
-from kazoo_tasks.pool.supervisor import PoolSettings, ProcessPool
+from kazoo_tasks.pool.settings import PoolSettings
+from kazoo_tasks.pool.supervisor import ProcessPool
 from kazoo_tasks.ports import Bus, Journal
 from kazoo_tasks.settings import Settings
 from kazoo_tasks.wire.header import Sender

@@ -167,4 +167,10 @@ def _from(tasks: list[Task], query: Query) -> Iterator[Task]:
 
 def _weight(task: Task) -> int:
     """About how many bytes it takes in a reply, beyond what every task takes."""
-    return len(task.arguments) + len(task.error or "") + len(task.result or b"") + len(task.progress or b"")
+    return (
+        len(task.arguments)
+        + len(task.error or "")
+        + len(task.result or b"")
+        + len(task.progress or b"")
+        + len(task.checkpoint or b"")
+    )

@@ -6,7 +6,7 @@ Touches the pool through its port, and the ledger; asked by the handlers, told b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,7 @@ from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.ports import Assignment, Pool, SlotReport
+from kazoo_tasks.wire.codec import JsonText
 
 #: How long an outcome that the store refuses (full disk) waits before it is offered again.
 _RETRY_S: Final = 1.0
@@ -39,6 +40,14 @@ class Launch(NamedTuple):
     claimed: bool
 
 
+class _Heard(NamedTuple):
+    """What children said since it was written last, by task."""
+
+    reports: Mapping[str, bytes]
+    kept: Mapping[str, bytes]
+    over: Mapping[str, Outcome]
+
+
 class Runner:
     """Keeps the slots busy. Nothing is handed to a child before that it was is on disk."""
 
@@ -54,6 +63,7 @@ class Runner:
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
         self._over: dict[str, Outcome] = {}
         self._reports: dict[str, bytes] = {}
+        self._kept: dict[str, bytes] = {}
         self._round_due = self._writing = False
         self._watching: asyncio.TimerHandle | None = None
         self.schedule = Schedule(pool, ReadAhead(asyncio.get_running_loop().time))
@@ -97,6 +107,8 @@ class Runner:
             return {"waits_for": "its child to begin it"} if task.status is Status.RUNNING else {}
         taken = {name: value for name, value in slot._asdict().items() if name not in ("state", "task_id")}
         limits = asdict(self._limits.of(task))
+        if task.checkpoint is not None:
+            taken["checkpoint"] = JsonText(task.checkpoint)
         return {**taken, "limits": {name: value for name, value in limits.items() if value is not None}}
 
     async def end(self, task_id: str, within_s: float) -> None:
@@ -146,6 +158,11 @@ class Runner:
         self._reports[task_id] = progress
         self._come_round()
 
+    def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
+        """See `ports.PoolWatcher`."""
+        self._kept[task_id] = checkpoint
+        self._come_round()
+
     # --- what comes up together is written together ---
 
     def _come_round(self) -> None:
@@ -159,14 +176,17 @@ class Runner:
         if chosen := self.schedule.next():
             self._background.start(self._assign(chosen), "assign")
         # While the disk has one commit of ends, those that come up gather for the next.
-        if not self._writing and (self._reports or self._over):
+        if not self._writing and self._heard():
             self._writing = True
             try:
                 await self._hear()
             finally:
                 self._writing = False
-            if self._reports or self._over:
+            if self._heard():
                 self._come_round()
+
+    def _heard(self) -> bool:
+        return bool(self._reports or self._kept or self._over)
 
     def _claimed(self, task: Task) -> Launch:
         assigned = task.assign(self._ledger.epoch)
@@ -253,41 +273,41 @@ class Runner:
 
     async def _hear(self) -> None:
         """Write down what children said: reports before ends, since a task that has ended takes no more of them."""
-        reports, self._reports = self._reports, {}
-        over, self._over = self._over, {}
-        async with self._locks.hold(*{**reports, **over}):
-            await self._write(reports, over)
-        self._tell_ended(over)
+        heard = _Heard(self._reports, self._kept, self._over)
+        self._reports, self._kept, self._over = {}, {}, {}
+        async with self._locks.hold(*{**heard.reports, **heard.kept, **heard.over}):
+            await self._write(heard)
+        self._tell_ended(heard.over)
 
-    async def _write(self, reports: Mapping[str, bytes], over: Mapping[str, Outcome]) -> None:
-        reported = {task.id: task for task in self._reported(reports)}
-        changes = [Change(Kind.PROGRESSED, task) for task in reported.values()]
-        changes += [Change(Kind.ENDED, task) for task in self._ended(reported, over)]
+    async def _write(self, heard: _Heard) -> None:
         try:
-            await self._ledger.commit(changes)
+            await self._ledger.commit(list(self._changes(heard)))
         except StoreUnavailable:
-            if over:  # reports alone may get lost: the next one tells more anyway
+            if heard.kept or heard.over:  # reports alone may get lost: the next one tells more anyway
                 await asyncio.sleep(_RETRY_S)
-                await self._write(reports, over)
+                await self._write(heard)
 
-    def _ended(self, reported: Mapping[str, Task], over: Mapping[str, Outcome]) -> Iterator[Task]:
-        for task_id, outcome in over.items():
-            # A word about what is over or gone must not cost those that it came with.
-            with suppress(Refused):
-                task = reported.get(task_id) or self._ledger.registry.get(task_id)
-                yield _end(task, outcome, self._ledger.end_time(task))
+    def _changes(self, heard: _Heard) -> Iterator[Change]:
+        tasks: dict[str, Task] = {}
+        steps: tuple[tuple[Kind, Mapping[str, Any], Callable[[Task, Any], Task]], ...] = (
+            (Kind.PROGRESSED, heard.reports, Task.report),
+            (Kind.CHECKPOINTED, heard.kept, Task.keep),
+            (Kind.ENDED, heard.over, self._end),
+        )
+        for kind, said, step in steps:
+            for task_id, word in said.items():
+                # A word about what is over or gone must not cost those that it came with.
+                with suppress(Refused):
+                    task = step(tasks.get(task_id) or self._ledger.registry.get(task_id), word)
+                    tasks[task_id] = task
+                    yield Change(kind, task)
+
+    def _end(self, task: Task, outcome: Outcome) -> Task:
+        ended_at = self._ledger.end_time(task)
+        if isinstance(outcome, Succeeded):
+            return task.succeed(ended_at, outcome.result)
+        return task.fail(ended_at, outcome.text())
 
     def _assignment(self, task: Task) -> Assignment:
         what = (task.id, task.module, task.function, task.arguments, task.attempt, task.account_id)
-        return Assignment(*what, self._limits.of(task))
-
-    def _reported(self, reports: Mapping[str, bytes]) -> Iterator[Task]:
-        for task_id, progress in reports.items():
-            with suppress(Refused):
-                yield self._ledger.registry.get(task_id).report(progress)
-
-
-def _end(task: Task, outcome: Outcome, now: int) -> Task:
-    if isinstance(outcome, Succeeded):
-        return task.succeed(now, outcome.result)
-    return task.fail(now, outcome.text())
+        return Assignment(*what, self._limits.of(task), task.checkpoint)

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     REQUEUED = "requeued"
     STOP_ASKED = "stop_asked"
     PROGRESSED = "progress"
+    CHECKPOINTED = "checkpoint"
     ENDED = "ended"
     REMOVED = "removed"
 

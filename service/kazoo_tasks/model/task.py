@@ -41,6 +41,7 @@ class Task(NamedTuple):
         error: What the caller reads when it failed: `(<worker>) class: reason`, then the stack trace.
         result: JSON text, if the function returned something.
         progress: JSON text of the last progress that the function reported.
+        checkpoint: JSON text of what the function had kept for its next attempt, as long as there may be one.
     """
 
     seq: int
@@ -58,6 +59,7 @@ class Task(NamedTuple):
     error: str | None = None
     result: bytes | None = None
     progress: bytes | None = None
+    checkpoint: bytes | None = None
 
     @property
     def status(self) -> Status:
@@ -127,13 +129,21 @@ class Task(NamedTuple):
         """
         return self._active()._replace(progress=progress)
 
+    def keep(self, checkpoint: bytes) -> Task:
+        """Keep something for its next attempt, instead of what was kept before.
+
+        Raises:
+            NotRunning: It is neither waiting nor running.
+        """
+        return self._active()._replace(checkpoint=checkpoint)
+
     def succeed(self, at: int, result: bytes | None) -> Task:
         """End it well.
 
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return self._active()._replace(ended_at=self._end(at), result=result)
+        return self._active()._replace(ended_at=self._end(at), result=result, checkpoint=None)
 
     def fail(self, at: int, error: str) -> Task:
         """End it with an error.
@@ -141,7 +151,7 @@ class Task(NamedTuple):
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return self._active()._replace(ended_at=self._end(at), error=error)
+        return self._active()._replace(ended_at=self._end(at), error=error, checkpoint=None)
 
     def check_removable(self) -> None:
         """Allow its removal.

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from kazoo_tasks.pool.descendants import adopt_orphans
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
 from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.progress import Progress
+from kazoo_tasks.pool.result import encode
 from kazoo_tasks.pool.run import Stops, context_of, limits_of, runner, set_limits
 from kazoo_tasks.pool.settle import settle
 from kazoo_tasks.pool.stack import write_stacks
@@ -172,12 +173,15 @@ def _run(
     limits = limits_of(request)
     stops.prepare(limits.get("timeout_s"), cooperative=offered_function.offer.cooperative)
 
-    def send(report: bytes) -> None:
+    def send(kind: Kind, text: bytes) -> None:
         with stops.undisturbed():
-            channel.send(Kind.PROGRESS, tag(request.task_id, report))
+            channel.send(kind, tag(request.task_id, text))
 
-    progress = Progress(send, time.monotonic)
-    token = running.set(lambda: context_of(request, stops, progress.report))
+    def keep(checkpoint: object) -> None:
+        send(Kind.CHECKPOINT, encode(checkpoint, max_result_bytes))
+
+    progress = Progress(partial(send, Kind.PROGRESS), time.monotonic)
+    token = running.set(lambda: context_of(request, stops, progress.report, keep))
     try:
         set_limits(limits)
         return call(offered_function.runnable, name, request.arguments, max_result_bytes, stops)

@@ -24,10 +24,11 @@ class Kind(IntEnum):
     FAILED = 5
     PROGRESS = 6
     LEAVING = 7
+    CHECKPOINT = 8
 
 
 #: What a child may say; anything else means that its bytes are not to be trusted.
-FROM_CHILD = frozenset({Kind.READY, Kind.BROKEN, Kind.RESULT, Kind.FAILED, Kind.PROGRESS, Kind.LEAVING})
+FROM_CHILD = frozenset(Kind) - {Kind.ASSIGN}
 TO_CHILD = frozenset({Kind.ASSIGN})
 
 #: The limits that a child keeps to by itself, as `model.limits` names them; the others are watched from outside.
@@ -54,6 +55,7 @@ class Request(NamedTuple):
 
     Attributes:
         limits: JSON text of those that the child keeps to by itself, or nothing.
+        checkpoint: JSON text of what an earlier attempt has kept, or nothing.
     """
 
     task_id: str
@@ -62,19 +64,21 @@ class Request(NamedTuple):
     function: str
     attempt: int
     limits: bytes
+    checkpoint: bytes
     arguments: bytes
 
     def encode(self) -> bytes:
         """Make the whole frame."""
         head = f"{self.task_id}\n{self.account_id}\n{self.module}\n{self.function}\n{self.attempt}\n"
-        return encode(Kind.ASSIGN, b"%b%b\n%b" % (head.encode(), self.limits, self.arguments))
+        rest = (self.limits, self.checkpoint, self.arguments)
+        return encode(Kind.ASSIGN, b"%b%b\n%b\n%b" % (head.encode(), *rest))
 
     @classmethod
     def decode(cls, payload: bytes) -> Request:
         """Read the payload of an ASSIGN frame."""
-        task_id, account_id, module, function, attempt, limits, arguments = payload.split(_SEPARATOR, 6)
+        task_id, account_id, module, function, attempt, *rest = payload.split(_SEPARATOR, 7)
         names = (task_id.decode(), account_id.decode(), module.decode(), function.decode())
-        return cls(*names, int(attempt), limits, arguments)
+        return cls(*names, int(attempt), *rest)
 
 
 def encode(kind: Kind, payload: bytes = b"") -> bytes:

@@ -94,7 +94,9 @@ class InFlight:
 def frame_of(run: Assignment) -> bytes:
     """What a child is sent to be given a run."""
     names = (run.task_id, run.account_id, run.module, run.function)
-    return Request(*names, run.attempt, _kept_by_child(run.limits), run.arguments).encode()
+    return Request(
+        *names, run.attempt, _kept_by_child(run.limits), run.checkpoint or b"", run.arguments
+    ).encode()
 
 
 def _kept_by_child(limits: Limits) -> bytes:

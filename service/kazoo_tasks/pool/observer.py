@@ -61,6 +61,10 @@ class SlotObserver(Protocol):
         """A run reported progress."""
         ...
 
+    def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
+        """A run has something to be kept."""
+        ...
+
     def leaves(self, function: str, changed: str) -> None:
         """The slot's child had its last run: this changed of the process what cannot be put back. `lost` follows."""
         ...

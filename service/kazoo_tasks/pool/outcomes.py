@@ -95,6 +95,14 @@ def of_progress(said: bytes) -> bytes | None:
         return None
 
 
+def of_checkpoint(said: bytes, limit: int) -> bytes | None:
+    """Read what a run wants to be kept, of at most so many bytes; `None` if it is no JSON that can be kept."""
+    try:
+        return normal_text(said, limit)
+    except Corrupt:
+        return None
+
+
 def in_words(status: int | None) -> str:
     """Say how a process ended.
 

@@ -101,11 +101,19 @@ def _nothing() -> None:
     pass
 
 
-def context_of(request: Request, stops: Stops, report: Report) -> Context:
+def context_of(request: Request, stops: Stops, report: Report, keep: Callable[[Any], None]) -> Context:
     """What the function may know of its run."""
+    checkpoint = json.loads(request.checkpoint) if request.checkpoint else None
     deadline = None if stops.deadline is None else time.time() + stops.deadline - time.monotonic()
     return Context(
-        request.task_id, request.account_id, request.attempt, deadline, lambda: stops.asked, report
+        request.task_id,
+        request.account_id,
+        request.attempt,
+        deadline,
+        checkpoint,
+        stopping=lambda: stops.asked,
+        keep=keep,
+        report=report,
     )
 
 

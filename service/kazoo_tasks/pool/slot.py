@@ -246,17 +246,19 @@ class Slot:
         if run is None or task_id != run.task_id:
             # A late word about a run that is over, such as of a thread it left behind: nobody is to suffer for it.
             return
-        if frame.kind is Kind.PROGRESS:
-            self._heard_progress(task_id, payload)
+        if frame.kind in (Kind.PROGRESS, Kind.CHECKPOINT):
+            self._heard_meanwhile(frame.kind, task_id, payload)
         else:
             self._heard_end(frame.kind, payload)
 
-    def _heard_progress(self, task_id: str, payload: bytes) -> None:
-        progress = outcomes.of_progress(payload)
-        if progress is None:
-            message = "expected a report of progress, got something else"
+    def _heard_meanwhile(self, kind: Kind, task_id: str, payload: bytes) -> None:
+        is_progress = kind is Kind.PROGRESS
+        limit = self._rules.max_result_bytes
+        text = outcomes.of_progress(payload) if is_progress else outcomes.of_checkpoint(payload, limit)
+        if text is None:
+            message = "expected a report of progress or a checkpoint, got something else"
             raise BadFrame(message)
-        self._observer.progressed(task_id, progress)
+        (self._observer.progressed if is_progress else self._observer.checkpointed)(task_id, text)
 
     def _heard_end(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.RESULT:
@@ -269,7 +271,6 @@ class Slot:
         self._end_run(outcomes.of_asked(outcome, self._handling) if isinstance(outcome, Failed) else outcome)
 
     # --- what becomes of runs and children ---
-
     def _end_run(self, outcome: Outcome) -> None:
         if self._in_flight is None:
             return

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import structlog
 
@@ -22,6 +22,7 @@ from kazoo_tasks.pool.fork_client import Child, ForkServerClient
 from kazoo_tasks.pool.intensity import Intensity, Restart
 from kazoo_tasks.pool.observer import Loss, State
 from kazoo_tasks.pool.output import Output
+from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.slot import Slot
 from kazoo_tasks.pool.wear import Rules
 from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
@@ -36,34 +37,6 @@ _MAX_AHEAD_BYTES = 16 * 1024
 _FORK_SERVER = 0
 #: How often the next child gets a run because the one before died when it was to begin it.
 _MAX_RETURNS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """What a pool is to be.
-
-    Attributes:
-        size: How many slots.
-        modules: Dotted paths of the task modules; children import and call nothing else.
-        stop_grace_s: From SIGTERM to SIGKILL when a run is stopped.
-        close_grace_s: From SIGTERM to SIGKILL when the pool is closed.
-        start_timeout_s: How long a child may take to be ready.
-        max_result_bytes: Longest JSON text of a result.
-        max_runs: After how many a child is replaced.
-        max_child_bytes: Above how much resident memory after a run it is replaced.
-        max_restarts: How many deaths of a slot's children within the period are made good at once.
-    """
-
-    size: int
-    modules: tuple[str, ...]
-    stop_grace_s: float = 5.0
-    close_grace_s: float = 1.0
-    start_timeout_s: float = 30.0
-    max_result_bytes: int = 64 * 1024
-    max_runs: int | None = None
-    max_child_bytes: int | None = None
-    max_restarts: int = 20
-    restart_period_s: float = 60.0
 
 
 class ProcessPool:
@@ -247,6 +220,11 @@ class ProcessPool:
         """Pass it on."""
         if not self._closing:
             self._watcher.progressed(task_id, progress)
+
+    def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
+        """Pass it on."""
+        if not self._closing:
+            self._watcher.checkpointed(task_id, checkpoint)
 
     def leaves(self, function: str, changed: str) -> None:
         """Count it, and tell the function's author once."""

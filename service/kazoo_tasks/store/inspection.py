@@ -16,7 +16,7 @@ from kazoo_tasks.model.errors import CannotStart, Corrupt
 from kazoo_tasks.model.identity import ACCOUNT_ID, TASK_ID
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.store import database, row
-from kazoo_tasks.store.statement import SQL
+from kazoo_tasks.store.statement import SCHEMA, SQL
 from kazoo_tasks.wire.codec import decode_stored
 
 #: Beyond it a number is no count of anything here.
@@ -55,7 +55,10 @@ def inspect(path: Path) -> None:
     """
     connection = database.connect_readonly(path)
     try:
-        _check_structure(connection, database.identify(connection, path))
+        version = database.identify(connection, path)
+        _check_structure(connection, version)
+        for each in range(version, SCHEMA):
+            connection.execute(SQL[f"view_{each}"])
         _check_meta(connection)
         _check_tasks(row.read_tasks(connection, lambda _done: None))
         row.read_remembered(connection)
@@ -130,5 +133,6 @@ _HAS: Final[dict[str, Callable[[Task], bool]]] = {
     "times and counts": lambda task: all(0 <= number <= _MOST for number in _numbers(task)),
     "a JSON array as arguments": lambda task: isinstance(_value(task.arguments), list),
     "JSON as result": lambda task: task.result is None or _value(task.result) is not _NO_JSON,
+    "JSON as checkpoint": lambda task: task.checkpoint is None or _value(task.checkpoint) is not _NO_JSON,
     "JSON as progress": lambda task: task.progress is None or _value(task.progress) is not _NO_JSON,
 }

@@ -43,6 +43,7 @@ CREATE TABLE remembered (
 -- Texts that the release before took in and nobody can write again give way to words that say so; the file as it was is
 -- kept beside. `mended` is of kazoo_tasks.store.mending.
 -- name: schema_2
+ALTER TABLE task ADD COLUMN checkpoint BLOB;
 UPDATE task SET progress = NULL WHERE progress <> mended(progress);
 UPDATE task SET result = mended(result) WHERE result <> mended(result);
 UPDATE task SET
@@ -52,6 +53,10 @@ UPDATE task SET
     ended_at = max(coalesce(started_at, submitted_at), CAST(strftime('%s', 'now') AS INTEGER) + 62167219200)
 WHERE ended_at IS NULL AND arguments <> mended(arguments);
 UPDATE task SET arguments = CAST('[' || mended(arguments) || ']' AS BLOB) WHERE arguments <> mended(arguments);
+
+-- For reading an older file as the newest release would, without changing it.
+-- name: view_1
+CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint FROM main.task
 
 -- name: read_meta
 SELECT key, value FROM meta
@@ -67,13 +72,13 @@ SELECT count(*) FROM task
 
 -- name: read_tasks
 SELECT seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
-       stop_asked, error, result, progress
+       stop_asked, error, result, progress, checkpoint
 FROM task ORDER BY seq
 
 -- name: put_tasks
 INSERT OR REPLACE INTO task (
     seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
-    stop_asked, error, result, progress
+    stop_asked, error, result, progress, checkpoint
 ) VALUES :rows
 
 -- name: remove_tasks

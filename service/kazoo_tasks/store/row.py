@@ -87,6 +87,7 @@ def _task_row(task: Task) -> tuple[object, ...]:
         task.error and task.error.encode("utf-8", "backslashreplace").decode(),
         task.result,
         task.progress,
+        task.checkpoint,
     )
 
 
@@ -110,6 +111,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             error,
             word(result, result) if result and len(result) <= _SHORT else result,
             progress,
+            checkpoint,
         )
         for (
             seq,
@@ -127,6 +129,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             error,
             result,
             progress,
+            checkpoint,
         ) in rows
     ]
 

@@ -58,7 +58,7 @@ def test_a_whole_frame_before_nonsense_is_read() -> None:
 @given(st.binary(), st.integers(1, 99))
 def test_a_request_survives(arguments: bytes, attempt: int) -> None:
     """Arguments may hold newlines."""
-    request = Request("id", "account", "timer", "sleep", attempt, b"{}", arguments)
+    request = Request("id", "account", "timer", "sleep", attempt, b"{}", b"[1]", arguments)
     (frame,) = Decoder(1000, TO_CHILD).feed(request.encode())
     assert Request.decode(frame.payload) == request
 
