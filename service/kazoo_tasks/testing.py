@@ -1,0 +1,79 @@
+"""For authors' tests: run a task function as a child would, without any service, and look at what it told.
+
+Touches nothing; needs pytest, and `task_run` is a fixture where a `conftest.py` imports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from kazoo_tasks.authoring import Context, Stopping, report_progress, running
+
+
+@dataclass
+class TaskRun:
+    """One run of a function, and what it told meanwhile.
+
+    Attributes:
+        context: What the function sees by `kazoo_tasks.context()`; replace fields of it before the run.
+        progress: Each report: `(done, total, note)`.
+        checkpoints: Each value that it kept, in order.
+        stop_asked: Set it, and the function is asked to end: `context().stopping()` is true, and a generator gets
+            `Stopping` at its next step.
+    """
+
+    context: Context = field(default_factory=Context)
+    progress: list[tuple[int, int | None, str | None]] = field(default_factory=list)
+    checkpoints: list[Any] = field(default_factory=list)
+    stop_asked: bool = False
+
+    def run(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """What the function returns; whichever kind it is, and whatever it raises."""
+        with self.running():
+            if inspect.iscoroutinefunction(function):
+                return asyncio.run(function(*arguments))
+            if inspect.isgeneratorfunction(function):
+                return self._stepped(function(*arguments))
+            return function(*arguments)
+
+    @contextmanager
+    def running(self) -> Iterator[Context]:
+        """Have what is called inside see the context."""
+
+        def report(done: int, total: int | None = None, note: str | None = None) -> None:
+            self.progress.append((done, total, note))
+
+        seen = replace(
+            self.context, stopping=lambda: self.stop_asked, keep=self.checkpoints.append, report=report
+        )
+        token = running.set(lambda: seen)
+        try:
+            yield seen
+        finally:
+            running.reset(token)
+
+    def _stepped(self, steps: Generator[Any, None, Any]) -> Any:
+        try:
+            while True:
+                step = next(steps)
+                if step is not None:
+                    report_progress(*(step if isinstance(step, tuple) else (step,)))
+                if self.stop_asked:
+                    steps.throw(Stopping())
+        except StopIteration as end:
+            return end.value
+        finally:
+            steps.close()
+
+
+@pytest.fixture
+def task_run() -> TaskRun:
+    """A run that has not begun."""
+    return TaskRun()
