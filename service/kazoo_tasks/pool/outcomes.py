@@ -124,8 +124,8 @@ def of_asked(failed: Failed, handling: Handling) -> Failed:
     if handling.timeout_s is not None:
         return Failed(failed.worker, Failure.TIMEOUT, f"{_too_long(handling)}, {how}", failed.trace)
     if failed.reason in _TOLD:
-        # By somebody else, such as the task itself.
-        return Failed(failed.worker, Failure.KILLED, in_words(-signal.SIGTERM), failed.trace)
+        # By somebody else, such as the task itself: as if the signal had done what it means.
+        return Failed(failed.worker, Failure.KILLED, in_words(-signal.SIGTERM))
     return failed
 
 

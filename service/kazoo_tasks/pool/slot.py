@@ -175,16 +175,9 @@ class Slot:
 
     def report(self) -> SlotReport:
         """What it is doing, and what that takes."""
-        running = self.running
         usage = usage_of(self._child.pid) if self._child is not None else Usage(0, 0, 0.0)
-        return SlotReport(
-            self.number,
-            str(self.state),
-            self.pid,
-            running,
-            round(self._loop.time() - self._began_at, 3) if running is not None else None,
-            *usage,
-        )
+        running_s = None if self.running is None else round(self._loop.time() - self._began_at, 3)
+        return SlotReport(self.number, str(self.state), self.pid, self.running, running_s, *usage)
 
     def rest(self) -> None:
         """Say that there will be no child for a while."""
@@ -268,7 +261,12 @@ class Slot:
         if outcome is None:
             message = "expected a failure in words, got something else"
             raise BadFrame(message)
-        self._end_run(outcomes.of_asked(outcome, self._handling) if isinstance(outcome, Failed) else outcome)
+        if isinstance(outcome, Failed):
+            outcome = outcomes.of_asked(outcome, self._handling)
+            if outcome.failure is Failure.KILLED:
+                # Somebody else wants this process to end.
+                self.distrusted("it was sent SIGTERM by another")
+        self._end_run(outcome)
 
     # --- what becomes of runs and children ---
     def _end_run(self, outcome: Outcome) -> None:
