@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rabbitmq import SECONDS, PrivateNode
+from container import IMAGE, BrokerContainer, ContainerFailed
+from rabbitmq import SERVER, PrivateNode
 
 ROOT = Path(__file__).resolve().parents[2]
 URL_VARIABLE = "KAZOO_TASKS_AMQP_URL"
-DOCKER_ANSWER_S = 3 * SECONDS
-
-_COMPOSE = ["docker", "compose", "-f", str(ROOT / "deploy" / "compose.yaml")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,37 +45,33 @@ def resolve(run_directory: Path = ROOT / ".run") -> Broker:
     url = os.environ.get(URL_VARIABLE)
     if url:
         return Broker(url, f"the broker at {_without_password(url)}, given in {URL_VARIABLE}", _nothing)
-    return _composed() if docker_answers() else _private(run_directory)
-
-
-def docker_answers() -> bool:
-    """Whether there is a Docker engine that answers within three seconds."""
     try:
-        asked = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=DOCKER_ANSWER_S)
-    except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0
+        return _contained()
+    except ContainerFailed as failure:
+        # Whatever Docker lacks here is no reason not to work.
+        return _private(run_directory, str(failure))
 
 
-def _composed() -> Broker:
-    subprocess.run([*_COMPOSE, "up", "-d", "--wait", "rabbitmq"], check=True)
-    return Broker(
-        "amqp://guest:guest@127.0.0.1:5672/",
-        "RabbitMQ in a container of deploy/compose.yaml, on port 5672",
-        _compose_stop,
-    )
+def require_node_package() -> None:
+    """The package of a private node is installed, if this machine and its user can do that; it tells why if not."""
+    if not SERVER.exists():
+        subprocess.run([str(ROOT / "deploy" / "dev" / "setup.sh"), "node"], check=False)
 
 
-def _compose_stop() -> None:
-    subprocess.run([*_COMPOSE, "stop", "rabbitmq"], check=True)
+def _contained() -> Broker:
+    with ExitStack() as started:
+        container = started.enter_context(BrokerContainer())
+        where = f"port {urlsplit(container.url).port}, management at {container.management}"
+        return Broker(container.url, f"{IMAGE} in a container, on {where}", started.pop_all().close)
 
 
-def _private(run_directory: Path) -> Broker:
+def _private(run_directory: Path, no_container: str) -> Broker:
+    require_node_package()
     run_directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as started:
         directory = started.enter_context(tempfile.TemporaryDirectory(dir=run_directory, prefix="rabbitmq-"))
         node = started.enter_context(PrivateNode(Path(directory)))
-        description = f"a private RabbitMQ node on port {node.port} (no {URL_VARIABLE}, no Docker engine)"
+        description = f"a private RabbitMQ node on port {node.port} (no {URL_VARIABLE}; {no_container})"
         return Broker(node.url, description, started.pop_all().close)
 
 

@@ -237,7 +237,7 @@ class PrivateNode:
     def _await_handshake(self) -> None:
         deadline = time.monotonic() + BOOT_LIMIT_S
         # The pid first: whatever answers on the port before the node has one is not the node.
-        while self._read_pid() is None or not _speaks_amqp(self.port):
+        while self._read_pid() is None or not speaks_amqp(self.port):
             died = self._keeper is None or self._keeper.poll() is not None
             if died or time.monotonic() > deadline:
                 raise NodeFailed(self._boot_failure("a dead one" if died else "silence"))
@@ -287,7 +287,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _speaks_amqp(port: int) -> bool:
+def speaks_amqp(port: int) -> bool:
     """Whether a server there answers the protocol's greeting with a method frame."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Make .venv hold exactly what the lock says, and a RabbitMQ package be there when nothing else offers a broker.
-# Touches .venv and, only when something is missing, the system's packages; called by the Makefile.
+# Make .venv hold exactly what the lock says, and a RabbitMQ package be there when nothing else offers a broker; with
+# `node` as argument that package alone, in any case. Touches .venv (VENV names another) and, only when something is
+# missing, the system's packages; called by the Makefile and by broker.py.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -23,7 +24,7 @@ apt_install() {
     if [[ ! -e $policy ]]; then
         printf '#!/bin/sh\nexit 101\n' | "${elevate[@]}" tee "$policy" >/dev/null
         "${elevate[@]}" chmod 755 "$policy"
-        # shellcheck disable=SC2064 -- the path is wanted as it is now
+        # shellcheck disable=SC2064 # the path is wanted as it is now
         trap "${elevate[*]} rm -f $policy" EXIT
     fi
     "${elevate[@]}" apt-get update -qq
@@ -48,14 +49,20 @@ install_lock() {
 }
 
 have_broker() {
+have_node() { [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]]; }
+
     [[ -n ${KAZOO_TASKS_AMQP_URL:-} || -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] \
         || timeout 3 docker info >/dev/null 2>&1
 }
 
-.venv/bin/python -c '' 2>/dev/null || make_venv
+if [[ ${1:-} == node ]]; then
+    have_node || apt_install rabbitmq-server
+    exit
+fi
+"$VENV/bin/python" -c '' 2>/dev/null || make_venv
 wanted=$(cat "$LOCK" pyproject.toml | sha256sum)
 if [[ $(cat "$STAMP" 2>/dev/null) != "$wanted" ]]; then
     install_lock
     echo "$wanted" >"$STAMP"
 fi
-have_broker || apt_install rabbitmq-server
+have_node || have_broker || apt_install rabbitmq-server

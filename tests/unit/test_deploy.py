@@ -15,6 +15,7 @@ import typer
 from packaging.specifiers import SpecifierSet
 from pydantic_core import PydanticUndefined
 
+import container
 from kazoo_tasks.assembly import service
 from kazoo_tasks.bus import link, topology
 from kazoo_tasks.bus.subscription import unique
@@ -251,14 +252,23 @@ def test_compose_runs_commands_that_exist(name: str, command: str) -> None:
     assert "rabbitmq: {condition: service_healthy}" in lines
 
 
-def test_compose_has_the_broker_that_make_run_expects() -> None:
-    """By its name, at its port, and with a health that `up --wait` can wait for; on loopback only."""
+def test_compose_has_the_broker_of_make_run_and_of_the_tests() -> None:
+    """One version is tried, told and shipped; and it has a health that `up --wait` can wait for."""
     lines = service_of_compose("rabbitmq")
-    published = re.findall(r'"([\d.]*):?(\d+):(\d+)"', COMPOSE)
 
     assert "healthcheck:" in lines
-    assert '"127.0.0.1:5672:5672"' in lines
-    assert {address for address, *_ in published} == {"127.0.0.1"}
+    assert f"    image: {container.IMAGE}\n" in lines
+
+
+def test_compose_publishes_on_loopback_at_the_ports_that_are_told() -> None:
+    """Others can be named where these are taken."""
+    published = re.findall(r'"([\d.]+):\$\{(\w+):-(\d+)\}:(\d+)"', COMPOSE)
+
+    assert len(published) == COMPOSE.count("127.0.0.1:$") == 3
+    assert {(address, default == inside) for address, _, default, inside in published} == {
+        ("127.0.0.1", True)
+    }
+    assert [name for _, name, *_ in published if name not in COMPOSE.partition("\nname:")[0]] == []
 
 
 @pytest.mark.parametrize(("name", "setting"), [("service", "health_port"), ("gateway", "http_port")])
