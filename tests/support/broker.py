@@ -10,8 +10,9 @@ import base64
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -21,16 +22,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
-from broker import URL_VARIABLE, docker_answers
-from rabbitmq import SECONDS, PrivateNode
+from broker import URL_VARIABLE, require_node_package
+from container import AMQP_PORT, IMAGE, MANAGEMENT_PORT, ContainerFailed, require_engine
+from rabbitmq import BOOT_LIMIT_S, SECONDS, NodeFailed, PrivateNode
 
-#: Where the management API of a given broker is, when it is not on its usual port.
-MANAGEMENT_VARIABLE = "KAZOO_TASKS_TEST_MANAGEMENT_URL"
-MANAGEMENT_PORT = 15672
+#: Where the management API of a given broker is, when it is not on its usual port. Without our prefix, as the next
+#: one: the programs under test inherit them, and refuse what begins as a setting and is none.
+MANAGEMENT_VARIABLE = "TEST_MANAGEMENT_URL"
 MANAGEMENT_LIMIT_S = 10 * SECONDS
 
-IMAGE = "rabbitmq:4-management"
-
+#: `container` or `node` when it has to be this one: what is proved about one must not be shown with the other.
+CHOICE_VARIABLE = "TEST_BROKER"
 
 #: What `rabbitmqctl` is told to have a broker run short of a resource, and to have it find enough again.
 SHORTAGES: Final = {
@@ -112,11 +114,44 @@ class Management:
             pytest.fail(f"expected {method} {path} of the broker's management API to succeed, got {status}")
 
 
+_STARTED = pytest.StashKey[ExitStack]()
+_SHARED = pytest.StashKey[SessionBroker]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark that `pytest_collection_modifyitems` gives."""
+    config.addinivalue_line("markers", "broker: uses the session's broker, whichever that is")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the session's broker, before `-m` looks at marks."""
+    for item in items:
+        if "broker" in getattr(item, "fixturenames", ()):
+            item.add_marker("broker")
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Start the broker if a test wants one, and say at the head of the run which it is."""
+    if config.option.collectonly or not any(item.get_closest_marker("broker") for item in items):
+        return []
+    try:
+        return [f"broker: {_shared(config).description}"]
+    except (NodeFailed, ContainerFailed) as failure:
+        # The tests that want it fail by themselves; the others may run.
+        return [f"broker: none, {failure}"]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the broker with the run."""
+    if _STARTED in config.stash:
+        config.stash[_STARTED].close()
+
+
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionBroker]:
+def broker(pytestconfig: pytest.Config) -> SessionBroker:
     """The session's broker: a given one, else one in Docker, else a private node. None is a failure."""
-    with _session_broker(tmp_path_factory.mktemp("rabbitmq")) as found:
-        yield found
+    return _shared(pytestconfig)
 
 
 @pytest.fixture
@@ -144,17 +179,34 @@ def private_broker(tmp_path: Path) -> Iterator[PrivateNode]:
         yield node
 
 
-@contextmanager
-def _session_broker(directory: Path) -> Iterator[SessionBroker]:
-    url = os.environ.get(URL_VARIABLE)
+def _shared(config: pytest.Config) -> SessionBroker:
+    """The session's broker, started by whoever asks first."""
+    if _SHARED not in config.stash:
+        with ExitStack() as started:
+            config.stash[_SHARED] = _find(started)
+            config.stash[_STARTED] = started.pop_all()
+    return config.stash[_SHARED]
+
+
+def _find(started: ExitStack) -> SessionBroker:
+    url, choice = os.environ.get(URL_VARIABLE), os.environ.get(CHOICE_VARIABLE)
     if url:
-        yield _given(url)
-    elif docker_answers():
-        with _container() as contained:
-            yield contained
-    else:
-        with PrivateNode(directory) as node:
-            yield SessionBroker(node.url, f"a private node on port {node.port}", node)
+        return _given(url)
+    if choice == "node":
+        return _node(started, f"{CHOICE_VARIABLE} asks for it")
+    try:
+        return started.enter_context(_container())
+    except ContainerFailed as failure:
+        if choice == "container":
+            raise
+        return _node(started, str(failure))
+
+
+def _node(started: ExitStack, reason: str) -> SessionBroker:
+    require_node_package()
+    directory = started.enter_context(tempfile.TemporaryDirectory(prefix="rabbitmq-"))
+    node = started.enter_context(PrivateNode(Path(directory)))
+    return SessionBroker(node.url, f"a private RabbitMQ node on port {node.port} ({reason})", node)
 
 
 def _given(url: str) -> SessionBroker:
@@ -168,14 +220,28 @@ def _given(url: str) -> SessionBroker:
 
 @contextmanager
 def _container() -> Iterator[SessionBroker]:
-    # Only where there is an engine: the import alone looks for one.
-    from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415 -- see above
+    require_engine()
+    # The reaper would be one more image to pull, and wants the engine's socket; what is started here ends here.
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    # Only where there is an engine, and with that set: the import reads the environment, and looks for an engine.
+    # mypy finds tests/docker in its place.
+    from docker.errors import DockerException  # type: ignore[import-not-found]  # noqa: PLC0415 -- see above
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 -- see above
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415 -- see above
 
-    with RabbitMqContainer(IMAGE).with_exposed_ports(MANAGEMENT_PORT) as container:
-        host = container.get_container_host_ip()
-        amqp, management = (container.get_exposed_port(port) for port in (container.port, MANAGEMENT_PORT))
+    # The library's own class for RabbitMQ waits by means that the library itself calls deprecated. This is logged
+    # after the last listener is up; a port alone answers as soon as Docker publishes it.
+    up = LogMessageWaitStrategy("Server startup complete").with_startup_timeout(int(BOOT_LIMIT_S))
+    with ExitStack() as started:
+        try:
+            contained = DockerContainer(IMAGE).with_exposed_ports(AMQP_PORT, MANAGEMENT_PORT).waiting_for(up)
+            started.enter_context(contained)
+            host = contained.get_container_host_ip()
+            amqp, management = map(contained.get_exposed_port, (AMQP_PORT, MANAGEMENT_PORT))
+        except (DockerException, OSError, RuntimeError) as failure:
+            raise ContainerFailed(f"{IMAGE} did not start: {str(failure).splitlines()[0]}") from failure
         yield SessionBroker(
             f"amqp://guest:guest@{host}:{amqp}/",
-            f"{IMAGE} under Docker",
+            f"{IMAGE} in a container, on port {amqp}",
             Management(f"http://guest:guest@{host}:{management}"),
         )
