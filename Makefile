@@ -5,10 +5,15 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
-PY := .venv/bin/python
+# Each interpreter has an environment of its own: .venv, and beside it .venv-python3.13 for PYTHON=python3.13.
+VENV := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+# These have private nodes, whatever broker there is besides.
+BREAKERS := test docker faults bench profile
 SOURCES := service tests deploy/dev
 # The lock is the same wherever it is made: no index address, no path, no option of this machine.
-COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --no-emit-index-url \
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links --no-emit-options --strip-extras --allow-unsafe $(UPGRADE)
 
 .PHONY: help setup run test faults fuzz lint format types schemas docs lock bench profile clean
@@ -17,12 +22,13 @@ help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv as locked, and install RabbitMQ where nothing else offers a broker
-	@deploy/dev/setup.sh
+	@VENV=$(VENV) deploy/dev/setup.sh
+	@$(if $(filter $(BREAKERS),$(MAKECMDGOALS)),deploy/dev/setup.sh node)
 
 run: setup ## Run service and gateway with a broker of their own, until Ctrl-C
 	@exec $(PY) deploy/dev/run.py
 
-test: setup lint types ## Lint, type-check and run the whole test suite with coverage
+test: setup lint types ## Lint, type-check and run the whole test suite with coverage (PYTHON=python3.13 on another)
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
 
 faults: setup ## Run the fault lab in its long form: half an hour, and the soak's FAULTS_SOAK_S=3600 on top
@@ -33,16 +39,16 @@ fuzz: setup ## Send 20,000 odd values in at each way, and look for them at every
 		--timeout 0 -p no:randomly
 
 lint: setup ## Check rules, format and the floors that imports keep to
-	@.venv/bin/ruff check $(SOURCES)
-	@.venv/bin/ruff format --check $(SOURCES)
-	@.venv/bin/lint-imports
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/lint-imports
 
 types: setup ## Check types, strictly
-	@.venv/bin/mypy
+	@$(BIN)/mypy
 
 format: setup ## Put the sources into the one format, and mend what can be mended
-	@.venv/bin/ruff check --fix $(SOURCES)
-	@.venv/bin/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
 
 schemas: setup ## Write schemas/ from the wire models
 	@$(PY) -m kazoo_tasks schemas schemas/

@@ -6,8 +6,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 PYTHON=${PYTHON:-python3}
+VENV=${VENV:-.venv}
 LOCK=deploy/requirements-dev.txt
-STAMP=.venv/lock.sha256
+STAMP=$VENV/lock.sha256
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 
 die() { echo "setup: $*" >&2; exit 1; }
@@ -37,15 +38,15 @@ make_venv() {
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
         || die "expected $PYTHON to be 3.11 or later, got $("$PYTHON" -V); name another with PYTHON="
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
-    "$PYTHON" -m venv --clear .venv
+    "$PYTHON" -m venv --clear "$VENV"
 }
 
 install_lock() {
-    echo "setup: installing $LOCK into .venv"
+    echo "setup: installing $LOCK into $VENV"
     # The lock is complete, so there is nothing to resolve; a resolver would stumble over newer releases of what is
     # wanted with an extra and locked without.
-    .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r "$LOCK"
-    .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+    "$VENV/bin/python" -m pip install --quiet --require-hashes --no-deps -r "$LOCK"
+    "$VENV/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
 }
 
 have_broker() {

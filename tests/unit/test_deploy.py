@@ -210,6 +210,7 @@ def test_the_image_has_the_python_that_made_the_lock() -> None:
     assert found
     assert SpecifierSet(project["requires-python"]).contains(found[1])
     assert f"by pip-compile with Python {found[1]}\n" in (DEPLOY / "requirements.txt").read_text("utf-8")
+    assert f"Programming Language :: Python :: {found[1]}" in project["classifiers"]
 
 
 def test_the_image_runs_a_command_that_exists() -> None:
