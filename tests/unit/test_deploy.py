@@ -257,8 +257,8 @@ def test_compose_has_the_broker_of_make_run_and_of_the_tests() -> None:
     """One version is tried, told and shipped; and it has a health that `up --wait` can wait for."""
     lines = service_of_compose("rabbitmq")
 
-    assert "healthcheck:" in lines
     assert f"    image: {container.IMAGE}\n" in lines
+    assert "healthcheck:" in lines
 
 
 def test_compose_publishes_on_loopback_at_the_ports_that_are_told() -> None:
