@@ -16,7 +16,7 @@ SOURCES := service tests deploy/dev
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links --no-emit-options --strip-extras --allow-unsafe $(UPGRADE)
 
-.PHONY: help setup run test faults fuzz lint format types schemas docs lock bench profile clean
+.PHONY: help setup run test docker faults fuzz lint format types schemas docs lock bench profile clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ run: setup ## Run service and gateway with a broker of their own, until Ctrl-C
 
 test: setup lint types ## Lint, type-check and run the whole test suite with coverage (PYTHON=python3.13 on another)
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+docker: setup ## Prove image and compose file, and the service with the broker in a container; makes an engine if root on Debian
+	@PY=$(PY) tests/docker/with-engine.sh tests/docker/prove.sh
 
 faults: setup ## Run the fault lab in its long form: half an hour, and the soak's FAULTS_SOAK_S=3600 on top
 	@FAULTS=long $(PY) -m pytest tests/faults -m "long or not long" -p no:randomly --durations=0

@@ -49,11 +49,10 @@ install_lock() {
     "$VENV/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
 }
 
-have_broker() {
 have_node() { [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]]; }
 
-    [[ -n ${KAZOO_TASKS_AMQP_URL:-} || -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] \
-        || timeout 3 docker info >/dev/null 2>&1
+have_broker() {
+    [[ -n ${KAZOO_TASKS_AMQP_URL:-} ]] || timeout 3 docker version >/dev/null 2>&1
 }
 
 if [[ ${1:-} == node ]]; then
