@@ -32,7 +32,10 @@ USELESS: Final = {
     "is_no_python": ("def (:", "SyntaxError"),
     "ends_it_all": ("raise SystemExit(0)", "SystemExit"),
     "offers_nothing": ("x = 1", "got none marked with @kazoo_tasks.task"),
-    "waits": ("from kazoo_tasks import task\n@task\nasync def wait(): yield", "asynchronous generator function"),
+    "waits": (
+        "from kazoo_tasks import task\n@task\nasync def wait(): yield",
+        "asynchronous generator function",
+    ),
 }
 PROGRAMS: Final = [("service",), ("gateway",), ("run",)]
 
