@@ -20,5 +20,5 @@ echo "docker: building deploy/Dockerfile" >&2
 # The host's network: the engine may have none of its own that leads outside.
 docker build --quiet --network host "${arguments[@]}" --file deploy/Dockerfile --tag kazoo-tasks . >/dev/null
 # Not what breaks and floods the service, which is no different with this broker, and takes longest.
-"$PY" -m pytest -m "broker and not long" --ignore tests/faults --ignore tests/security
+"$PY" -m pytest -m "broker and not long" tests/contract tests/integration tests/replay tests/acceptance
 "$PY" -m pytest tests/docker

@@ -85,11 +85,6 @@ class Ways:
     stranger: Stranger
     taken: dict[str, tuple[str, object]] = field(default_factory=dict)
     refused: int = 0
-    letters: int = 0
-
-    def __post_init__(self) -> None:
-        """Begin with the dead letters that are there."""
-        self.letters = self.stranger.depth(_DEAD)
 
     def rest(self, said: bytes) -> None:
         """As an argument over REST."""
@@ -113,7 +108,7 @@ class Ways:
             "add_req", Account_ID=ACCOUNT, Module="security_tasks", Function="echo", Arguments="@"
         )
         self.stranger.post(json.dumps(request).encode().replace(b'"@"', b"[" + said + b"]"), "tasks.add")
-        reply = self._reply()
+        reply = self._reply(request["Msg-ID"])
         task = reply.get("Reply")
         if isinstance(task, dict):
             self._take(task["id"], "arguments", [_read(said)])
@@ -122,16 +117,19 @@ class Ways:
             assert not reply or task or reply["Error-Message"], reply
             self.refused += 1
 
-    def _reply(self) -> dict[str, Any]:
-        """The reply, or nothing if there is a dead letter without one."""
-        channel, stranger, letters = self.stranger.channel, self.stranger, self.letters
+    def _reply(self, msg_id: str) -> dict[str, Any]:
+        """The reply to a request, or nothing if there is a dead letter without one."""
+        channel, stranger = self.stranger.channel, self.stranger
         while True:
-            is_dead = stranger.depth(_DEAD) > letters
+            is_dead = stranger.depth(_DEAD) > 0
             _, _, body = channel.basic_get(stranger.address, auto_ack=True)
-            if body is not None or is_dead:
-                # A reply is sent before its request becomes a dead letter, so there is none if it was not there now.
-                self.letters = stranger.depth(_DEAD) if body is None else self.letters
-                return json.loads(body or b"{}")  # type: ignore[no-any-return]  # an object
+            if is_dead:
+                # That queue holds so many and no more, so none may stay to be told from the next.
+                channel.queue_purge(_DEAD)
+            reply: dict[str, Any] = json.loads(body or b"{}")
+            # A reply is sent before its request becomes a dead letter, so there is none if it was not there now.
+            if reply.get("Msg-ID") == msg_id or (body is None and is_dead):
+                return reply
 
     def result(self, said: bytes) -> None:
         """As what a child says its function returned."""
