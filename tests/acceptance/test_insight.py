@@ -70,6 +70,11 @@ async def test_a_running_task_shows_its_stack(amqp_url: str, tmp_path: Path) -> 
         pending = await house.door.add("timer.sleep", 1)
         assert (await get(house.door, f"{pending}/stack"))[0] == 404
         assert (await get(house.door, f"{'0' * 30}/stack"))[0] == 404
+        assert await house.service.stop() == 0
+        stopped = await house.service.logged("service.stopped")
+    # Those that mean something to the log itself, which fails on others' values under them.
+    assert not stopped.keys() & {"stack", "stack_info", "exception", "exc_info"}
+    assert stopped["requests"]["stack"] == 5
 
 
 async def test_the_pool_is_shown(amqp_url: str, tmp_path: Path) -> None:

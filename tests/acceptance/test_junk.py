@@ -135,8 +135,9 @@ async def _send_all(url: str, folder: Path) -> Found:
             memory = _most_memory(service)
             await service.stop()
             left = {queue: stranger.depth(queue) for queue in ("tasks.dead", "tasks.requests")}
+    counts = (await service.logged("service.stopped"))["requests"]
     losses = sum(line["event"] == "bus.lost" for line in service.log)
-    return Found(dead, told, answered_s, left, await service.logged("service.stopped"), memory, losses)
+    return Found(dead, told, answered_s, left, counts, memory, losses)
 
 
 def _put_aside(stranger: Stranger, junk: Junk) -> list[bytes]:

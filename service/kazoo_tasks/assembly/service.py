@@ -170,7 +170,8 @@ class Service:
         await self._announcer.flush()
         await self._take_snapshot()
         await self._stack.aclose()
-        _log.info("service.stopped", **self._listener.counts)
+        # Below a name of their own: `stack`, a request's key, is one that structlog writes as a traceback.
+        _log.info("service.stopped", requests=dict(self._listener.counts))
 
     async def _recover(self) -> None:
         changes = list(settle(self._ledger.registry, self._catalogue, self._ledger.now()))
