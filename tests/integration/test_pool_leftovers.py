@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from kazoo_tasks.pool import cgroup, descendants
+from kazoo_tasks.pool import cgroup, descendants, proc
 from support.pool import Bench, a_pool, all_written, await_death, until
 
 CGROUP = next(
@@ -77,7 +77,7 @@ def test_without_lists_of_children_all_processes_are_searched(monkeypatch: pytes
     child = subprocess.Popen(["sleep", "60"])
     try:
         listed = descendants.children()
-        monkeypatch.setattr(descendants, "_HAS_LISTS", not descendants._HAS_LISTS)
+        monkeypatch.setattr(proc, "_HAS_LISTS", not proc._HAS_LISTS)
         assert child.pid in listed
         assert descendants.children() == listed
     finally:

@@ -10,14 +10,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection, Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Collection
 from typing import Final
 
+from kazoo_tasks.pool.proc import children_of
+
 _PR_SET_CHILD_SUBREAPER: Final = 36
-#: Some kernels are built without (CONFIG_PROC_CHILDREN).
-_HAS_LISTS: Final = Path("/proc/thread-self/children").exists()
 
 
 def adopt_orphans() -> None:
@@ -39,7 +37,7 @@ def children() -> frozenset[int]:
     except ChildProcessError:
         # The usual case, and a hundred times as fast as to look into files.
         return frozenset()
-    return frozenset(_listed() if _HAS_LISTS else _searched())
+    return frozenset(children_of(os.getpid()))
 
 
 def end_children(within_s: float, keep: Collection[int] = ()) -> bool:
@@ -69,23 +67,3 @@ def _is_reaped(pid: int, deadline: float) -> bool:
     if is_dead:
         os.waitpid(pid, 0)
     return is_dead
-
-
-def _listed() -> Iterator[int]:
-    for thread in Path("/proc/self/task").iterdir():
-        yield from map(int, _read(thread / "children").split())
-
-
-def _searched() -> Iterator[int]:
-    for process in Path("/proc").iterdir():
-        # `pid (name) state parent …`, and a name may hold anything.
-        after_name = _read(process / "stat").rpartition(")")[2].split() if process.name.isdigit() else []
-        if after_name and int(after_name[1]) == os.getpid():
-            yield int(process.name)
-
-
-def _read(path: Path) -> str:
-    # It may have ended since it was listed; the children of a thread are another's then.
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return path.read_text("utf-8", "replace")
-    return ""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from kazoo_tasks.model.limits import Limits
+from kazoo_tasks.pool.proc import children_of, read, stat
 
 #: A run that is shorter is not looked at.
 LOOK_S: Final = 0.05
@@ -41,12 +40,10 @@ def usage_of(pid: int) -> Usage:
     """What is taken now; zeros when the process is gone."""
     memory, ticks, count = 0, 0, 0
     for each in _tree(pid):
-        with suppress(OSError, IndexError, ValueError):
-            process = Path(f"/proc/{each}")
-            memory += int(_read(process / "statm").split()[1]) * _PAGE
-            # `pid (name) state …`, and a name may hold anything.
-            after_name = _read(process / "stat").rpartition(")")[2].split()
-            ticks += int(after_name[11]) + int(after_name[12])
+        statm, fields = read(each, "statm").split(), stat(each)
+        if statm and fields:
+            memory += int(statm[1]) * _PAGE
+            ticks += int(fields[11]) + int(fields[12])
             count += 1
     return Usage(count, memory, ticks * _TICK_S)
 
@@ -74,12 +71,5 @@ def _mib(size: int) -> str:
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    with suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(OSError):
-                for child in _read(thread / "children").split():
-                    yield from _tree(int(child))
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8", "replace")
+    for child in children_of(pid):
+        yield from _tree(child)
