@@ -5,9 +5,10 @@ Standard library only, so that a child process carries nothing of the service; r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -77,23 +78,19 @@ def context() -> Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What a function promises about itself.
+class Limits:
+    """What a run may take before it is ended; `None` is no limit.
 
     Attributes:
-        idempotent: It may be run again after an interruption.
-        cooperative: It asks `context().stopping()` by itself, and no `Stopping` is raised in it.
-        timeout_s: Seconds until it is asked to end; `None` here and below for no limit of its own.
-        grace_s: Seconds from being asked to end until it is killed.
-        memory_bytes: Resident memory of its process and of all that it has started.
-        cpu_s: Seconds of processor time.
-        processes: How many processes it may have, its own included.
-        open_files: Descriptors.
+        timeout_s: From its beginning until it is asked to end.
+        grace_s: From being asked to end until it is killed.
+        memory_bytes: Resident memory of its process and of all that this has started.
+        cpu_s: Processor time of each of its processes.
+        processes: How many it may have, its own included.
+        open_files: Descriptors of each of its processes.
         file_bytes: Longest file that it may write.
     """
 
-    idempotent: bool = False
-    cooperative: bool = False
     timeout_s: float | None = None
     grace_s: float | None = None
     memory_bytes: int | None = None
@@ -102,22 +99,31 @@ class Offer:
     open_files: int | None = None
     file_bytes: int | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class Offer(Limits):
+    """What a function promises about itself, and the limits that it gives itself.
+
+    Attributes:
+        idempotent: It may be run again after an interruption.
+        cooperative: It asks `context().stopping()` by itself, and no `Stopping` is raised in it.
+    """
+
+    idempotent: bool = False
+    cooperative: bool = False
+
     def __post_init__(self) -> None:
         """Take limits that are some.
 
         Raises:
             ValueError: One is not above zero.
         """
-        for name in _LIMITS:
-            value = getattr(self, name)
+        for limit in fields(Limits):
+            value = getattr(self, limit.name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (is_number and value > 0):
-                message = f"expected {name} to be a number above 0, got {value!r}"
+                message = f"expected {limit.name} to be a number above 0, got {value!r}"
                 raise ValueError(message)
-
-
-#: The fields of an `Offer` that are limits, as `model.limits` names them.
-_LIMITS: Final = ("timeout_s", "grace_s", "memory_bytes", "cpu_s", "processes", "open_files", "file_bytes")
 
 
 class _Promises(TypedDict, total=False):
@@ -175,3 +181,25 @@ def report_progress(done: int, total: int | None = None, note: str | None = None
         ValueError: `done` or `total` is no count, or `note` no text of at most 1,024 bytes.
     """
     running.get()().report(done, total, note)
+
+
+def stepped(steps: Generator[Any, None, Any], asked: Callable[[], Stopping | None]) -> Any:
+    """What a generator function returns: each step is a report of progress, if it says something.
+
+    Between two steps `asked` says why it is to end, if it is; a `Stopping` that is raised there it hears of as well.
+    """
+    try:
+        while True:
+            step = next(steps)
+            if step is not None:
+                report_progress(*(step if isinstance(step, tuple) else (step,)))
+            if (why := asked()) is not None:
+                steps.throw(why)
+    except StopIteration as end:
+        return end.value
+    except Stopping as stopping:
+        with suppress(StopIteration):
+            steps.throw(stopping)
+        raise
+    finally:
+        steps.close()

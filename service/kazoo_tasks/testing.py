@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from kazoo_tasks.authoring import Context, Stopping, report_progress, running
+from kazoo_tasks.authoring import Context, Stopping, running, stepped
 
 
 @dataclass
@@ -40,7 +40,7 @@ class TaskRun:
             if inspect.iscoroutinefunction(function):
                 return asyncio.run(function(*arguments))
             if inspect.isgeneratorfunction(function):
-                return self._stepped(function(*arguments))
+                return stepped(function(*arguments), lambda: Stopping() if self.stop_asked else None)
             return function(*arguments)
 
     @contextmanager
@@ -58,19 +58,6 @@ class TaskRun:
             yield seen
         finally:
             running.reset(token)
-
-    def _stepped(self, steps: Generator[Any, None, Any]) -> Any:
-        try:
-            while True:
-                step = next(steps)
-                if step is not None:
-                    report_progress(*(step if isinstance(step, tuple) else (step,)))
-                if self.stop_asked:
-                    steps.throw(Stopping())
-        except StopIteration as end:
-            return end.value
-        finally:
-            steps.close()
 
 
 @pytest.fixture

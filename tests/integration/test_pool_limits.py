@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from kazoo_tasks.model.limits import Limits
 from kazoo_tasks.model.outcome import Failed, Failure, Succeeded
+from kazoo_tasks.pool.usage import Usage, usage_of
 from support.pool import Bench, a_pool, failed, written
 
 _MIB = 2**20
@@ -52,6 +54,7 @@ async def test_a_run_tidies_up_when_it_is_asked_to_end(
     assert (tmp_path / "file").read_text() == "tidied up"
     assert function in outcome.trace
     assert "kazoo_tasks/pool" not in outcome.trace
+    assert "authoring.py" not in outcome.trace
 
 
 @pytest.mark.parametrize(("way", "why"), [("stopped", "Stopping"), ("too long", "TimedOut")])
@@ -158,6 +161,32 @@ async def test_memory_is_limited_while_a_run_goes_on(bench: Bench, function: str
     assert (words.startswith("memory: "), limit) == (True, "300 MiB")
     assert 300 < int(words.split()[1].replace(",", "")) < 364
     await bench.whole()
+
+
+async def test_limits_go_on_when_a_look_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next look is due all the same; the failure is the event loop's to tell."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    failures = [OSError("a look that fails")]
+
+    def look(pid: int) -> Usage:
+        if failures:
+            raise failures.pop()
+        return usage_of(pid)
+
+    monkeypatch.setattr("kazoo_tasks.pool.slot.usage_of", look)
+    bench.limits = Limits(memory_bytes=100 * _MIB)
+    outcome = failed(await bench.outcome(await bench.begin("take_memory", 2_000)))
+    assert outcome.reason.startswith("memory: ")
+    assert [str(error) for error in told] == ["a look that fails"]
+
+
+async def test_a_thread_that_reports_does_not_take_the_stop(bench: Bench, tmp_path: Path) -> None:
+    """It is raised in the main thread, whoever was speaking when it came."""
+    for _ in range(10):
+        outcome = failed(await ended(bench, "stopped", "report_from_a_thread", str(tmp_path / "file")))
+        assert outcome.reason == "stopped on request, by SIGTERM"
+        (tmp_path / "file.pid").unlink()
 
 
 async def test_processes_are_limited(bench: Bench) -> None:

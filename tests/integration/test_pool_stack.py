@@ -38,6 +38,7 @@ async def test_a_run_says_where_it_is(bench: Bench, tmp_path: Path, function: st
         assert stack is not None
         assert where in stack
         assert "kazoo_tasks/pool" not in stack
+        assert "<string>" not in stack
     assert not bench.outcomes
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import re
 import resource
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -216,6 +218,23 @@ def report_for_ever(path: str) -> None:
         number += 1
         report_progress(number, note="x" * 1_000)
         progress_of_the_pool.PACE_S = 0.0
+
+
+@task
+def report_from_a_thread(path: str) -> None:
+    """Have another thread say more than anybody reads, and sleep."""
+    here = contextvars.copy_context()
+    threading.Thread(target=here.run, args=(_report_for_ever,), daemon=True).start()
+    Path(f"{path}.pid").write_text(str(os.getpid()), encoding="ascii")
+    time.sleep(_LONG_S)
+
+
+def _report_for_ever() -> None:
+    progress_of_the_pool.PACE_S = 0.0
+    number = 0
+    while True:
+        number += 1
+        report_progress(number, note="x" * 1_000)
 
 
 @task

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
 from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer
 from kazoo_tasks.model.errors import BadArguments, CannotStart, NoFunction, NoModule
-from kazoo_tasks.model.limits import NO_LIMITS, Limits
 from kazoo_tasks.wire.codec import encode
 from kazoo_tasks.wire.signature import Signature, read_signature
 from kazoo_tasks.wire.validation import problem
@@ -66,13 +65,6 @@ class Catalogue:
     def names(self) -> list[str]:
         """Every function as `module.function`."""
         return [f"{module}.{name}" for module, entries in self._modules.items() for name in entries]
-
-    def limits(self, module: str, function: str) -> Limits:
-        """Those that a function has given itself."""
-        offer = self.offer(module, function)
-        return (
-            NO_LIMITS if offer is None else Limits(*(getattr(offer, field.name) for field in fields(Limits)))
-        )
 
     def offer(self, module: str, function: str) -> Offer | None:
         """What the function of a stored task promises; `None` if it is gone."""

@@ -6,9 +6,10 @@ Pure; asked by the runner for every run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 from kazoo_tasks.core.catalogue import Catalogue
-from kazoo_tasks.model.limits import NO_LIMITS, Limits
+from kazoo_tasks.model.limits import NO_LIMITS, Limits, tightest
 from kazoo_tasks.model.task import Task
 
 
@@ -33,7 +34,6 @@ class RunLimits:
         return self._known[key]
 
     def _worked_out(self, module: str, function: str, account: str | None) -> Limits:
-        limits = self._service
-        if account is not None:
-            limits = limits.tightest(self._accounts[account])
-        return limits.tightest(self._catalogue.limits(module, function))
+        own = self._catalogue.offer(module, function)
+        whole = [self._service, self._accounts[account] if account is not None else None, own]
+        return reduce(tightest, (limits for limits in whole if limits is not None))

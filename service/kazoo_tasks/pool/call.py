@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from kazoo_tasks import authoring
 from kazoo_tasks.conversion import Converter
 from kazoo_tasks.pool.frame import Frame, Kind
 from kazoo_tasks.pool.result import NoJson, encode
@@ -18,7 +19,8 @@ from kazoo_tasks.pool.result import NoJson, encode
 MAX_REASON = 1024
 MAX_TRACE_BYTES = 32 * 1024
 _ELLIPSIS = "…"
-_OURS = str(Path(__file__).parent)
+#: Where frames come from that are nothing of the task.
+OURS = (str(Path(__file__).parent), str(authoring.__file__))
 
 Function = Callable[..., Any]
 
@@ -118,7 +120,7 @@ def _trace(error: BaseException) -> str:
 
 
 def _leave_out_ours(told: traceback.TracebackException) -> None:
-    told.stack[:] = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
+    told.stack[:] = [frame for frame in told.stack if not frame.filename.startswith(OURS)]
     for before in (told.__cause__, told.__context__):
         if before is not None:
             _leave_out_ours(before)

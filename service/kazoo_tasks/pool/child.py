@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
@@ -23,9 +23,7 @@ from kazoo_tasks.pool.channel import Channel
 from kazoo_tasks.pool.descendants import adopt_orphans
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
 from kazoo_tasks.pool.process_state import ProcessState
-from kazoo_tasks.pool.progress import Progress
-from kazoo_tasks.pool.result import encode
-from kazoo_tasks.pool.run import Stops, context_of, limits_of, runner, set_limits
+from kazoo_tasks.pool.run import Run, Stops, limits_of, runner, set_limits
 from kazoo_tasks.pool.settle import settle
 from kazoo_tasks.pool.stack import write_stacks
 
@@ -172,22 +170,14 @@ def _run(
         )
     limits = limits_of(request)
     stops.prepare(limits.get("timeout_s"), cooperative=offered_function.offer.cooperative)
-
-    def send(kind: Kind, text: bytes) -> None:
-        with stops.undisturbed():
-            channel.send(kind, tag(request.task_id, text))
-
-    def keep(checkpoint: object) -> None:
-        send(Kind.CHECKPOINT, encode(checkpoint, max_result_bytes))
-
-    progress = Progress(partial(send, Kind.PROGRESS), time.monotonic)
-    token = running.set(lambda: context_of(request, stops, progress.report, keep))
+    run = Run(request, stops, channel.send, max_result_bytes)
+    token = running.set(run.context)
     try:
         set_limits(limits)
         return call(offered_function.runnable, name, request.arguments, max_result_bytes, stops)
     finally:
         running.reset(token)
-        progress.finish()
+        run.finish()
         _flush()
 
 

@@ -9,19 +9,23 @@ import json
 import os
 import resource
 import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from types import FrameType
 from typing import Any, Final
 
-from kazoo_tasks.authoring import Context, Stopping, TimedOut, report_progress
-from kazoo_tasks.pool.frame import Request
+from kazoo_tasks.authoring import Context, Stopping, TimedOut, stepped
+from kazoo_tasks.pool.frame import Kind, Request, tag
+from kazoo_tasks.pool.progress import Progress
+from kazoo_tasks.pool.result import encode
 
 Function = Callable[..., Any]
-Report = Callable[[int, int | None, str | None], None]
+Send = Callable[[Kind, bytes], None]
 
+_MAKING: Final = threading.Lock()
 #: As CPython marks code objects; `inspect`, which has names for them, is a megabyte in every child.
 _GENERATOR: Final = 0x20
 _COROUTINE: Final = 0x80
@@ -47,7 +51,7 @@ class Stops:
 
     def prepare(self, timeout_s: float | None, *, cooperative: bool) -> None:
         """Get ready for a task."""
-        self.asked = False
+        self.asked = self._is_due = False
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._ask = _nothing if cooperative else self._raise
 
@@ -66,7 +70,13 @@ class Stops:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Ask only after what is done inside: half a frame would make all that follows it unreadable."""
+        """Ask only after what is done inside: half a frame would make all that follows it unreadable.
+
+        What another thread does is never cut, since the main thread is the one that is asked.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         self._is_busy = True
         try:
             yield
@@ -101,20 +111,56 @@ def _nothing() -> None:
     pass
 
 
-def context_of(request: Request, stops: Stops, report: Report, keep: Callable[[Any], None]) -> Context:
-    """What the function may know of its run."""
-    checkpoint = json.loads(request.checkpoint) if request.checkpoint else None
-    deadline = None if stops.deadline is None else time.time() + stops.deadline - time.monotonic()
-    return Context(
-        request.task_id,
-        request.account_id,
-        request.attempt,
-        deadline,
-        checkpoint,
-        stopping=lambda: stops.asked,
-        keep=keep,
-        report=report,
-    )
+class Run:
+    """What a function may know and tell of its run; most never ask, so little is made before one does."""
+
+    def __init__(self, request: Request, stops: Stops, send: Send, max_kept_bytes: int) -> None:
+        """`send` takes a frame to the service; what is kept for the next attempt has at most so many bytes."""
+        self._request = request
+        self._stops = stops
+        self._send = send
+        self._max_kept_bytes = max_kept_bytes
+        self._progress: Progress | None = None
+        self._context: Context | None = None
+        self._is_over = False
+
+    def context(self) -> Context:
+        """The same for all of the run, and for threads that it leaves behind, who are not heard any more."""
+        # A thread may ask for the first time while another does.
+        with _MAKING:
+            if self._context is None:
+                self._context = self._made()
+            return self._context
+
+    def finish(self) -> None:
+        """Send what is still to be sent; the run is over."""
+        with _MAKING:
+            self._is_over = True
+        if self._progress is not None:
+            self._progress.finish()
+
+    def _made(self) -> Context:
+        request, stops = self._request, self._stops
+        self._progress = Progress(partial(self._tell, Kind.PROGRESS), time.monotonic)
+        if self._is_over:
+            self._progress.finish()
+        return Context(
+            request.task_id,
+            request.account_id,
+            request.attempt,
+            None if stops.deadline is None else time.time() + stops.deadline - time.monotonic(),
+            json.loads(request.checkpoint) if request.checkpoint else None,
+            stopping=lambda: stops.asked,
+            keep=self._keep,
+            report=self._progress.report,
+        )
+
+    def _keep(self, checkpoint: object) -> None:
+        self._tell(Kind.CHECKPOINT, encode(checkpoint, self._max_kept_bytes))
+
+    def _tell(self, kind: Kind, text: bytes) -> None:
+        with self._stops.undisturbed():
+            self._send(kind, tag(self._request.task_id, text))
 
 
 def limits_of(request: Request) -> dict[str, Any]:
@@ -154,7 +200,9 @@ def runner(function: Function, stops: Stops) -> Function:
     if flags & _COROUTINE:
         return lambda *arguments: _run_coroutine(function(*arguments), stops)
     if flags & _GENERATOR:
-        return lambda *arguments: _run_generator(function(*arguments), stops)
+        return lambda *arguments: stepped(
+            function(*arguments), lambda: stops.reason() if stops.asked else None
+        )
     return function
 
 
@@ -174,23 +222,3 @@ def _run_coroutine(coroutine: Any, stops: Stops) -> Any:
             # Told as if it had been raised where the task was.
             raise stops.reason().with_traceback(cancelled.__traceback__) from None
         raise
-
-
-def _run_generator(steps: Generator[Any, None, Any], stops: Stops) -> Any:
-    """Each step is a report of progress, if it says something, and a point at which the task may end."""
-    try:
-        while True:
-            step = next(steps)
-            if step is not None:
-                report_progress(*(step if isinstance(step, tuple) else (step,)))
-            if stops.asked:
-                steps.throw(stops.reason())
-    except StopIteration as end:
-        return end.value
-    except Stopping as stopping:
-        # It was raised between two steps: the generator is to hear of it as well.
-        with suppress(StopIteration):
-            steps.throw(stopping)
-        raise
-    finally:
-        steps.close()

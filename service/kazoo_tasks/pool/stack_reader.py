@@ -9,16 +9,17 @@ import asyncio
 import os
 import re
 import signal
-from pathlib import Path
 from typing import Final
 
+from kazoo_tasks.pool.call import OURS
 from kazoo_tasks.pool.fork_client import Child
 from kazoo_tasks.pool.stack import COROUTINES, MAX_BYTES, THREADS
 
 #: How long a child may take to say where it is, and how long it goes on to say so.
 _ANSWER_S: Final = 1.0
 _REST_S: Final = 0.02
-_OURS: Final = str(Path(__file__).parent)
+#: How the fork server was begun: below all frames of ours.
+_BOTTOM: Final = '  File "<string>", line 1 in <module>'
 _FRAME: Final = re.compile(r'^  File "([^"]*)", line \d+')
 
 
@@ -61,7 +62,7 @@ def _of_the_task(text: bytes) -> str:
     for line in text.decode(errors="backslashreplace").splitlines():
         frame = _FRAME.match(line)
         if frame is not None:
-            leave_out = frame[1].startswith(_OURS)
+            leave_out = frame[1].startswith(OURS) or (leave_out and line == _BOTTOM)
         elif not line.startswith("    "):
             leave_out = False
         if not leave_out:

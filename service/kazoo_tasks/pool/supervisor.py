@@ -24,6 +24,7 @@ from kazoo_tasks.pool.observer import Loss, State
 from kazoo_tasks.pool.output import Output
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.slot import Slot
+from kazoo_tasks.pool.usage import LOOK_S
 from kazoo_tasks.pool.wear import Rules
 from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
 
@@ -266,8 +267,12 @@ class ProcessPool:
     def _watch(self) -> None:
         """Hold all runs to their limits, and look again when that is due for the first of them."""
         now = self._loop.time()
-        again = min(slot.enforce(now) for slot in self._slots)
-        self._watching = self._loop.call_at(again, self._watch)
+        again = now + LOOK_S
+        try:
+            again = min(slot.enforce(now) for slot in self._slots)
+        finally:
+            # Whatever went wrong with one of them, limits must not end with it.
+            self._watching = self._loop.call_at(again, self._watch)
 
     def _forget(self, task_id: str) -> None:
         self._given.pop(task_id, None)
