@@ -40,6 +40,10 @@ def _never() -> bool:
     return False
 
 
+def _unlogged(_text: str, /, **_fields: object) -> None:
+    """There is nobody to read it."""
+
+
 def _forgotten(_checkpoint: object) -> None:
     """There is nobody to keep it."""
 
@@ -54,6 +58,8 @@ class Context:
         checkpoint: What an earlier attempt kept by `keep`; the last of it.
         keep: Keeps a JSON value for the next attempt, instead of the last one: durable soon after. For functions that
             are idempotent by what they find done.
+        log: Puts a line into the task's log: a text, and whatever belongs to it as keywords, of which `level` is
+            `info` unless given. The standard library's `logging` gets there as well, from level INFO on.
         stopping: Whether it has been asked to end; for functions that are `cooperative` and ask for themselves.
     """
 
@@ -65,6 +71,7 @@ class Context:
     stopping: Callable[[], bool] = _never
     keep: Callable[[Any], None] = _forgotten
     report: Callable[[int, int | None, str | None], None] = _unheard
+    log: Callable[..., None] = _unlogged
 
 
 _NO_TASK: Final = Context()
@@ -89,6 +96,8 @@ class Limits:
         processes: How many it may have, its own included.
         open_files: Descriptors of each of its processes.
         file_bytes: Longest file that it may write.
+        result_bytes: Longest result, as JSON text.
+        log_bytes: How much is kept of what it prints and logs: its beginning and its end.
     """
 
     timeout_s: float | None = None
@@ -98,6 +107,8 @@ class Limits:
     processes: int | None = None
     open_files: int | None = None
     file_bytes: int | None = None
+    result_bytes: int | None = None
+    log_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,8 @@ class _Promises(TypedDict, total=False):
     processes: int | None
     open_files: int | None
     file_bytes: int | None
+    result_bytes: int | None
+    log_bytes: int | None
 
 
 @overload

@@ -21,6 +21,8 @@ from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.limits import Limits
 
 _MIB: Final = 2**20
+#: A reader gets a whole log at once.
+_MAX_LOG_KB: Final = 16 * 1024
 PREFIX: Final = "KAZOO_TASKS_"
 #: Names the configuration file; the one variable of the prefix that is no setting.
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
@@ -47,6 +49,8 @@ class AccountLimits(BaseModel):
     run_processes: int | None = Field(None, ge=1)
     run_open_files: int | None = Field(None, ge=16)
     run_file_mb: int | None = Field(None, ge=1)
+    max_result_bytes: int | None = Field(None, ge=1)
+    run_log_kb: int | None = Field(None, ge=1, le=_MAX_LOG_KB)
 
 
 class Settings(BaseModel):
@@ -132,6 +136,12 @@ class Settings(BaseModel):
     run_processes: int | None = Field(256, ge=1, description="Processes that a run may have.")
     run_open_files: int | None = Field(None, ge=16, description="Descriptors of each process of a run.")
     run_file_mb: int | None = Field(None, ge=1, description="Longest file that a run may write, in MiB.")
+    run_log_kb: int = Field(
+        1024,
+        ge=1,
+        le=_MAX_LOG_KB,
+        description="How much is kept of what a run prints and logs, in KiB: its beginning and its end.",
+    )
     account_limits: dict[str, AccountLimits] = Field(
         {},
         description="The same for the runs of some accounts, by account id (in the environment: as JSON).",
@@ -185,7 +195,7 @@ class Settings(BaseModel):
 
 
 def _limits(given: Settings | AccountLimits) -> Limits:
-    memory, file = given.run_memory_mb, given.run_file_mb
+    memory, file, log = given.run_memory_mb, given.run_file_mb, given.run_log_kb
     return Limits(
         timeout_s=given.run_timeout_s,
         memory_bytes=None if memory is None else memory * _MIB,
@@ -193,6 +203,8 @@ def _limits(given: Settings | AccountLimits) -> Limits:
         processes=given.run_processes,
         open_files=given.run_open_files,
         file_bytes=None if file is None else file * _MIB,
+        result_bytes=given.max_result_bytes,
+        log_bytes=None if log is None else log * 1024,
     )
 
 

@@ -25,6 +25,7 @@ class TaskRun:
         context: What the function sees by `kazoo_tasks.context()`; replace fields of it before the run.
         progress: Each report: `(done, total, note)`.
         checkpoints: Each value that it kept, in order.
+        log: Each record that it logged by its context: `{"text": …, "level": …, …}`.
         stop_asked: Set it, and the function is asked to end: `context().stopping()` is true, and a generator gets
             `Stopping` at its next step.
     """
@@ -32,6 +33,7 @@ class TaskRun:
     context: Context = field(default_factory=Context)
     progress: list[tuple[int, int | None, str | None]] = field(default_factory=list)
     checkpoints: list[Any] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
     stop_asked: bool = False
 
     def run(self, function: Callable[..., Any], *arguments: object) -> Any:
@@ -50,9 +52,11 @@ class TaskRun:
         def report(done: int, total: int | None = None, note: str | None = None) -> None:
             self.progress.append((done, total, note))
 
-        seen = replace(
-            self.context, stopping=lambda: self.stop_asked, keep=self.checkpoints.append, report=report
-        )
+        def log(text: str, *, level: str = "info", **fields: object) -> None:
+            self.log.append({"text": text, "level": level, **fields})
+
+        keep = self.checkpoints.append
+        seen = replace(self.context, stopping=lambda: self.stop_asked, keep=keep, report=report, log=log)
         token = running.set(lambda: seen)
         try:
             yield seen

@@ -16,6 +16,7 @@ from statistics import median
 import uvloop
 
 from kazoo_tasks.model.outcome import Outcome, Succeeded
+from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.supervisor import ProcessPool
 from kazoo_tasks.ports import Assignment
@@ -74,6 +75,9 @@ class Feeder:
         self._assign()
 
     def progressed(self, task_id: str, progress: bytes) -> None:
+        """See `ports.PoolWatcher`."""
+
+    def said(self, task_id: str, part: LogPart) -> None:
         """See `ports.PoolWatcher`."""
 
     def checkpointed(self, task_id: str, checkpoint: bytes) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -16,12 +16,15 @@ from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.handlers import Draft, Handlers, Order
-from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change
+from kazoo_tasks.model.errors import StoreUnavailable
+from kazoo_tasks.model.limits import Limits
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
+from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.modules import erlang, knm_converters, timer
 from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
 from kazoo_tasks.store.memory import MemoryJournal
@@ -119,6 +122,36 @@ class HandPool:
                 self.watcher.began(task_id)
 
 
+@dataclass
+class HandLogStore:
+    """A store of logs in memory, which refuses while it is told to."""
+
+    kept: dict[tuple[str, int], list[tuple[int, LogPart]]] = field(default_factory=dict)
+    refuses: str | None = None
+
+    async def write(self, task_id: str, attempt: int, parts: Sequence[tuple[int, LogPart]]) -> None:
+        """See `ports.LogStore`."""
+        if self.refuses:
+            raise StoreUnavailable(self.refuses)
+        self.kept[task_id, attempt] = list(parts)
+
+    async def read(self, task_id: str, attempt: int) -> list[tuple[int, LogPart]]:
+        """See `ports.LogStore`."""
+        return self.kept.get((task_id, attempt), [])
+
+    def remove(self, task_id: str, attempts: int) -> None:
+        """See `ports.LogStore`."""
+        for attempt in range(1, attempts + 1):
+            self.kept.pop((task_id, attempt), None)
+
+    async def keep_only(self, is_known: Callable[[str], bool]) -> None:
+        """See `ports.LogStore`."""
+        self.kept = {key: parts for key, parts in self.kept.items() if is_known(key[0])}
+
+    async def close(self) -> None:
+        """See `ports.LogStore`."""
+
+
 STOPPED = Failed("0.1.1", Failure.STOPPED, "stopped on request")
 
 
@@ -130,6 +163,7 @@ class Office:
     ) -> None:
         """Build it, not yet loaded."""
         self.journal = journal or MemoryJournal()
+        self.log_store = HandLogStore()
         self.clock = HandClock()
         self.pool = HandPool(slots)
         self.changes: list[Change] = []
@@ -137,9 +171,10 @@ class Office:
         self.catalogue = Catalogue([timer, erlang, knm_converters])
         self.background = BackgroundTasks(self.crashes.append)
         self.ledger = Ledger(self.journal, self.clock, dedupe or DedupeWindow(), self.changes.append)
-        locks = KeyedLocks()
-        self.runner = Runner(self.ledger, self.pool, locks, self.background, RunLimits(self.catalogue))
-        self.handlers = Handlers(self.catalogue, self.ledger, self.runner, locks, os.urandom)
+        self.logs = TaskLogs(self.log_store, self.clock.monotonic)
+        limits = RunLimits(self.catalogue, Limits(log_bytes=1_000))
+        self.runner = Runner(self.ledger, self.pool, self.background, limits, self.logs)
+        self.handlers = Handlers(self.catalogue, self.ledger, self.runner, self.logs, os.urandom)
         self._msg_ids = 0
 
     async def open(self) -> Office:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kazoo_tasks.model.limits import NO_LIMITS
 from kazoo_tasks.model.outcome import Failed, Outcome, Succeeded
+from kazoo_tasks.model.task_log import LogPart, Stream
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.supervisor import ProcessPool
 from kazoo_tasks.ports import Assignment
@@ -35,6 +36,7 @@ class Bench:
         self.outcomes: dict[str, list[Outcome]] = {}
         self.progress: list[dict[str, object]] = []
         self.checkpoints: list[object] = []
+        self.logs: dict[str, list[LogPart]] = {}
         self.idle_when_ended: list[int] = []
         self.idle_calls = 0
         self.begun: list[str] = []
@@ -67,6 +69,10 @@ class Bench:
 
     def checkpointed(self, _task_id: str, checkpoint: bytes) -> None:
         self.checkpoints.append(json.loads(checkpoint))
+
+    def said(self, task_id: str, part: LogPart) -> None:
+        self.logs.setdefault(task_id, []).append(part)
+        self._tell()
 
     def progressed(self, _task_id: str, progress: bytes) -> None:
         self.progress.append(json.loads(progress))
@@ -119,6 +125,10 @@ class Bench:
 
     async def failure(self, function: str, *arguments: object) -> Failed:
         return failed(await self.run(function, *arguments))
+
+    def printed(self, task_id: str, stream: Stream = Stream.STDOUT) -> bytes:
+        """What a run has printed until now."""
+        return b"".join(part.data for part in self.logs.get(task_id, []) if part.stream is stream)
 
     async def whole(self) -> None:
         """Wait until every slot is idle."""

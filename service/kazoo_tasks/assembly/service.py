@@ -25,11 +25,11 @@ from kazoo_tasks.assembly.journal import build_journal
 from kazoo_tasks.assembly.loop import Loop
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.handlers import Handlers
-from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
 from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
 from kazoo_tasks.listener.heartbeat import Heartbeat
@@ -38,8 +38,9 @@ from kazoo_tasks.listener.watchdog import Watch, Watchdog
 from kazoo_tasks.model.errors import RequestsStopped, StoreBroken, StoreUnavailable
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.supervisor import ProcessPool
-from kazoo_tasks.ports import Bus, Journal
+from kazoo_tasks.ports import Bus, Journal, LogStore
 from kazoo_tasks.settings import Settings
+from kazoo_tasks.store.task_logs import TaskLogFiles
 from kazoo_tasks.wire.header import Sender
 from kazoo_tasks.wire.reply import Replies
 
@@ -53,10 +54,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """The two adapters that differ between a look, a test and production."""
+    """The adapters that differ between a look, a test and production."""
 
     bus: Bus
     journal: Journal
+    logs: LogStore
 
 
 class Service:
@@ -65,7 +67,7 @@ class Service:
     def __init__(self, settings: Settings, doors: Doors, sender: Sender) -> None:
         """Build; nothing is touched before `start`."""
         self._settings = settings
-        self._bus, self._journal = doors.bus, doors.journal
+        self._bus, self._journal, self._log_store = doors.bus, doors.journal, doors.logs
         self._stack = AsyncExitStack()
         clock = SystemClock()
         replies = Replies(sender)
@@ -75,11 +77,11 @@ class Service:
         self._announcer = Announcer(self._bus, replies)
         dedupe = DedupeWindow(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)
         self._ledger = Ledger(self._journal, clock, dedupe, self._announcer.announce)
-        locks = KeyedLocks()
         self._pool = ProcessPool(_pool_settings(settings, paths))
         limits = RunLimits(self._catalogue, settings.run_limits(), settings.limits_of_accounts())
-        self._runner = Runner(self._ledger, self._pool, locks, self._background, limits)
-        handlers = Handlers(self._catalogue, self._ledger, self._runner, locks, os.urandom)
+        self._logs = TaskLogs(doors.logs, clock.monotonic)
+        self._runner = Runner(self._ledger, self._pool, self._background, limits, self._logs)
+        handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
         self._listener = Listener(self._bus, handlers, replies, self._background, asked.take)
         self._heartbeat = Heartbeat(self._bus, replies, clock.now(), settings.zone, settings.heartbeat_s)
@@ -92,8 +94,10 @@ class Service:
             Loop("watchdog", self._watchdog.run),
             Loop("upkeep", self._upkeep),
             Loop("snapshots", self._snapshots),
+            Loop("task logs", self._write_logs),
         )
         self._draining = False
+        self._told_of_logs: tuple[str | None, int] = None, 0
         #: Done, with the reason, when the process must end.
         self.broken = self._ledger.broken
 
@@ -113,6 +117,7 @@ class Service:
         self._ledger.load(await self._journal.load())
         self._collector.spare()
         self._stack.push_async_callback(self._journal.close)
+        self._stack.push_async_callback(self._close_logs)
         await self._recover()
         await self._pool.start(self._runner)
         self._stack.push_async_callback(self._pool.close)
@@ -192,6 +197,25 @@ class Service:
             if self._ledger.refused:
                 await self._ledger.probe()
 
+    async def _write_logs(self) -> None:
+        await self._log_store.keep_only(self._ledger.registry.__contains__)
+        while True:
+            await asyncio.sleep(1)
+            await self._logs.write()
+            self._tell_of_logs()
+
+    def _tell_of_logs(self) -> None:
+        """Say once each time that something could not be kept, or can be again."""
+        told = self._logs.refused, self._logs.lost_bytes
+        if told != self._told_of_logs:
+            self._told_of_logs = told
+            _log.warning("task_logs.incomplete", refused=told[0], lost_bytes=told[1])
+
+    async def _close_logs(self) -> None:
+        await self._logs.write(last=True)
+        self._tell_of_logs()
+        await self._log_store.close()
+
     async def _snapshots(self) -> None:
         while True:
             await asyncio.sleep(self._settings.snapshot_interval_s)
@@ -229,7 +253,8 @@ async def opened_service(settings: Settings, bus: Bus, hurry: asyncio.Event) -> 
     Raises:
         CannotStart: With one sentence.
     """
-    service = Service(settings, Doors(bus, build_journal(settings)), sender_of(settings))
+    doors = Doors(bus, build_journal(settings), TaskLogFiles(settings.data_dir))
+    service = Service(settings, doors, sender_of(settings))
     await service.start()
     try:
         yield service

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -20,6 +22,8 @@ from kazoo_tasks.settings import Settings
 Gregorian = Annotated[
     int | None, typer.Option(metavar="SECONDS", help="Gregorian seconds, as tasks have them.")
 ]
+#: All but the end of a line and the tabulator.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command()(add)
     app.command()(show)
     app.command()(stack)
+    app.command()(log)
     app.command()(pool)
     app.command()(start)
     app.command()(stop)
@@ -109,6 +114,23 @@ def stack(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
     print(told)
 
 
+def log(  # noqa: PLR0913 - a command's options are its parameters
+    task: TaskId,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on for as long as the task does.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines, with time and stream of each.")
+    ] = False,
+    attempt: Annotated[int | None, typer.Option(help="Of this attempt instead of the last.", min=1)] = None,
+    config: Config = None,
+    bus: BusUrl = None,
+) -> None:
+    """Show what a task printed and logged."""
+    asyncio.run(_log(settings_of(config, bus), task, attempt, follow=follow, as_json=as_json))
+
+
 def pool(config: Config = None, bus: BusUrl = None) -> None:
     """Show what each slot of the pool is doing, and what that takes."""
     for slot in _reply(settings_of(config, bus), "pool_req", {})["Reply"]:
@@ -155,6 +177,32 @@ async def _list(settings: Settings, fields: dict[str, object]) -> None:
             if "Next-Start-Key" not in page:
                 return
             fields["Start-Key"] = page["Next-Start-Key"]
+
+
+async def _log(settings: Settings, task: str, attempt: int | None, *, follow: bool, as_json: bool) -> None:
+    from kazoo_tasks.assembly.client import connected
+    from kazoo_tasks.wire.log_reader import log_pages
+    from kazoo_tasks.wire.task_log import Lines, plain
+
+    lines = Lines()
+    show = lines.add if as_json else plain
+    async with connected(settings) as ask:
+
+        async def page_of(where: Mapping[str, object]) -> Mapping[str, Any]:
+            page: Mapping[str, Any] = (await ask("log_req", {"Task-ID": task, **where}))["Reply"]
+            return page
+
+        async for page in log_pages(page_of, attempt, follow=follow):
+            _write(show(page["entries"]))
+    _write(lines.finish())
+
+
+def _write(text: str) -> None:
+    """What a task printed could otherwise do to a terminal whatever a terminal can be told to do."""
+    if sys.stdout.isatty():
+        text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _array(text: str) -> list[Any]:

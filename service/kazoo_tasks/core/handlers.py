@@ -6,22 +6,24 @@ Touches the ledger and the runner; called by the listener, one call a request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.deliveries import Deliveries
-from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.registry import Page, Query
 from kazoo_tasks.core.runner import Launch, Runner
+from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change, Kind
-from kazoo_tasks.model.errors import BadArguments, NotRunning, Refused
+from kazoo_tasks.model.errors import BadArguments, NotFound, NotRunning, Refused
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
 from kazoo_tasks.model.outcome import STOPPED_WAITING
 from kazoo_tasks.model.task import Task
+from kazoo_tasks.model.task_log import LogPage
 from kazoo_tasks.ports import SlotReport
 from kazoo_tasks.wire.body import task_text, tasks_text
 
@@ -53,6 +55,34 @@ class Order:
     start: bool = False
 
 
+class Reading(NamedTuple):
+    """Which part of a task's log is asked for.
+
+    Attributes:
+        attempt: The last one if not given.
+        place: Where to begin: a number of bytes.
+        wait_s: How long to wait for more if there is nothing from there on.
+    """
+
+    attempt: int | None = None
+    place: int = 0
+    wait_s: float = 0.0
+
+
+class Excerpt(NamedTuple):
+    """A part of a task's log.
+
+    Attributes:
+        attempts: How many there were until now.
+        is_over: Nothing more is said in this attempt.
+    """
+
+    attempt: int
+    attempts: int
+    page: LogPage
+    is_over: bool
+
+
 class Handlers:
     """Decides. Reads are answered from memory; every change holds its task's lock and is on disk before the reply.
 
@@ -65,14 +95,14 @@ class Handlers:
         catalogue: Catalogue,
         ledger: Ledger,
         runner: Runner,
-        locks: KeyedLocks,
+        logs: TaskLogs,
         random: Callable[[int], bytes],
     ) -> None:
-        """Share the locks with the runner; `random` gives so many random bytes."""
+        """Decide over what is in the ledger; `random` gives so many random bytes."""
         self._catalogue = catalogue
         self._ledger = ledger
         self._runner = runner
-        self._locks = locks
+        self._logs = logs
         self._random = random
         #: Which messages the service ended with.
         self.deliveries = Deliveries(ledger)
@@ -108,6 +138,23 @@ class Handlers:
         if stack is None:
             raise NotRunning
         return stack
+
+    async def log(self, wanted: str, account_id: str | None, reading: Reading) -> Excerpt:
+        """What a task printed and logged.
+
+        Raises:
+            NotFound: There is no such task, as far as the account may know.
+            StoreUnavailable: It cannot be read.
+        """
+        task = self.read(wanted, account_id)
+        attempt = task.attempt if reading.attempt is None else reading.attempt
+        wait_s = 0.0 if _is_over(task, attempt) else reading.wait_s
+        page = await self._logs.read((task.id, attempt), reading.place, wait_s)
+        # Asked only now: what ended while it was read says no more than what was read.
+        with suppress(NotFound):
+            task = self.read(wanted, account_id)
+            return Excerpt(attempt, task.attempt, page, _is_over(task, attempt))
+        return Excerpt(attempt, task.attempt, page, is_over=True)
 
     def slots(self) -> Sequence[SlotReport]:
         """Every slot of the pool, and what its child takes."""
@@ -167,7 +214,7 @@ class Handlers:
         return reply
 
     async def _start(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
-        async with self._locks.hold(wanted):
+        async with self._ledger.locks.hold(wanted):
             task = self.read(wanted, account_id).start(self._ledger.now())
             (launch,) = self._runner.prepare([task])
             reply = task_text(launch.task)
@@ -177,7 +224,7 @@ class Handlers:
     async def _stop(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
         if self._ledger.was_asked(requester):
             return await self._stopped(requester, self.read(wanted, account_id))
-        async with self._locks.hold(wanted):
+        async with self._ledger.locks.hold(wanted):
             task = self.read(wanted, account_id).ask_stop()
             if self._runner.schedule.withdraw(wanted):
                 return await self._end_waiting(requester, task)
@@ -201,12 +248,13 @@ class Handlers:
         return reply
 
     async def _remove(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
-        async with self._locks.hold(wanted):
+        async with self._ledger.locks.hold(wanted):
             task = self.read(wanted, account_id)
             task.check_removable()
             reply = task_text(task)
             removed = Change(Kind.REMOVED, task)
             await self._ledger.commit([removed], [requester.answered(reply, self._ledger.answer_time())])
+            self._logs.removed(task)
         return reply
 
     async def _launch(
@@ -236,6 +284,10 @@ class Handlers:
             arguments=arguments,
             submitted_at=submitted_at,
         )
+
+
+def _is_over(task: Task, attempt: int) -> bool:
+    return task.ended_at is not None or attempt < task.attempt
 
 
 def _which(index: int, draft: Draft) -> dict[str, object]:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from kazoo_tasks.core.answers import Answers, Requester
+from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.registry import Registry
 from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken, StoreUnavailable
@@ -58,6 +59,8 @@ class Ledger:
         self._started: dict[str, float] = {}
         self._zero = float(clock.now()) - clock.monotonic()
         self.registry = Registry()
+        #: Whoever changes a task holds the one of its id.
+        self.locks = KeyedLocks()
         self.epoch = 0
         #: Why the last commit was refused, if it was.
         self.refused: str | None = None

@@ -82,6 +82,10 @@ class Registry:
         """How many tasks there are."""
         return len(self._by_id)
 
+    def __contains__(self, task_id: str) -> bool:
+        """Whether there is such a task; any thread may ask."""
+        return task_id in self._by_id
+
     def __iter__(self) -> Iterator[Task]:
         """All tasks, in no order that means anything."""
         return iter(self._by_id.values())

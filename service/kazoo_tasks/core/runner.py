@@ -12,15 +12,16 @@ from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from kazoo_tasks.core.background import BackgroundTasks
-from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.read_ahead import PATIENCE_S, ReadAhead
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
 from kazoo_tasks.model.task import Status, Task
+from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.ports import Assignment, Pool, SlotReport
 from kazoo_tasks.wire.codec import JsonText
 
@@ -52,13 +53,13 @@ class Runner:
     """Keeps the slots busy. Nothing is handed to a child before that it was is on disk."""
 
     def __init__(
-        self, ledger: Ledger, pool: Pool, locks: KeyedLocks, background: BackgroundTasks, limits: RunLimits
+        self, ledger: Ledger, pool: Pool, background: BackgroundTasks, limits: RunLimits, logs: TaskLogs
     ) -> None:
-        """Share the locks with the handlers."""
+        """Give tasks to the pool."""
         self._limits = limits
+        self._logs = logs
         self._ledger = ledger
         self._pool = pool
-        self._locks = locks
         self._background = background
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
         self._over: dict[str, Outcome] = {}
@@ -106,6 +107,7 @@ class Runner:
         if slot is None:
             return {"waits_for": "its child to begin it"} if task.status is Status.RUNNING else {}
         taken = {name: value for name, value in slot._asdict().items() if name not in ("state", "task_id")}
+        taken["log_bytes"] = self._logs.size(task)
         limits = asdict(self._limits.of(task))
         if task.checkpoint is not None:
             taken["checkpoint"] = JsonText(task.checkpoint)
@@ -158,6 +160,12 @@ class Runner:
         self._reports[task_id] = progress
         self._come_round()
 
+    def said(self, task_id: str, part: LogPart) -> None:
+        """See `ports.PoolWatcher`."""
+        with suppress(Refused):  # it is gone, and with it whatever it says
+            task = self._ledger.registry.get(task_id)
+            self._logs.said(task, part, self._limits.of(task).log_bytes or 0)
+
     def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
         """See `ports.PoolWatcher`."""
         self._kept[task_id] = checkpoint
@@ -206,7 +214,7 @@ class Runner:
                 self.schedule.release()
 
     async def _assign(self, chosen: Sequence[str]) -> None:
-        async with self._locks.hold(*chosen):
+        async with self._ledger.locks.hold(*chosen):
             tasks = [task for task_id in chosen if (task := self._assigned(task_id))]
             try:
                 await self._ledger.commit([Change(Kind.ASSIGNED, task) for task in tasks])
@@ -246,7 +254,7 @@ class Runner:
     async def _take_back(self, unbegun: Sequence[Assignment]) -> None:
         """Let what was claimed and no child has begun wait like others: a crash would call it interrupted."""
         ids = [assignment.task_id for assignment in unbegun]
-        async with self._locks.hold(*ids):
+        async with self._ledger.locks.hold(*ids):
             changes = [self._taken_back(self._ledger.registry.get(task_id)) for task_id in ids]
             try:
                 await self._ledger.commit(changes)
@@ -275,8 +283,11 @@ class Runner:
         """Write down what children said: reports before ends, since a task that has ended takes no more of them."""
         heard = _Heard(self._reports, self._kept, self._over)
         self._reports, self._kept, self._over = {}, {}, {}
-        async with self._locks.hold(*{**heard.reports, **heard.kept, **heard.over}):
+        async with self._ledger.locks.hold(*{**heard.reports, **heard.kept, **heard.over}):
             await self._write(heard)
+        for task_id in heard.over:
+            with suppress(Refused):  # removed by whoever waited for its end
+                self._logs.ended(self._ledger.registry.get(task_id))
         self._tell_ended(heard.over)
 
     async def _write(self, heard: _Heard) -> None:

@@ -22,6 +22,7 @@ class Asked:
         query: The last value of each parameter.
         body: The JSON value that was sent, `None` if nothing was.
         idempotency_key: As sent, `None` if it was not.
+        accept: Which types the client takes, as sent.
     """
 
     identity: Identity
@@ -30,3 +31,4 @@ class Asked:
     query: Mapping[str, str]
     body: Any
     idempotency_key: str | None
+    accept: str = ""

@@ -5,8 +5,8 @@ Pure; called by `response`.
 
 from __future__ import annotations
 
+from kazoo_tasks.gateway.answer import Page
 from kazoo_tasks.gateway.fault import Fault
-from kazoo_tasks.gateway.verb import Page
 
 NO_TOKEN = "undefined"  # noqa: S105 - what Kazoo calls no token
 

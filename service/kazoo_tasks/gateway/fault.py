@@ -89,6 +89,13 @@ def wrong_method(allowed: str) -> Fault:
     return _plain(405, "invalid_method", "method not allowed", Allow=allowed)
 
 
+def wrong_range(size: int) -> Fault:
+    """There are no such bytes."""
+    return _plain(
+        416, "invalid_range", f"expected a range within {size} bytes", Content_Range=f"bytes */{size}"
+    )
+
+
 def unknown(name: object) -> Fault:
     """No such thing: the spelling with a space."""
     return Fault(404, "bad identifier", [name])

@@ -10,6 +10,7 @@ from time import perf_counter
 import structlog
 from aiohttp import web
 
+from kazoo_tasks.gateway.answer import Success, Tail, Text
 from kazoo_tasks.gateway.asked import Asked
 from kazoo_tasks.gateway.body import read_body
 from kazoo_tasks.gateway.budget import Budget
@@ -25,7 +26,7 @@ from kazoo_tasks.gateway.fault import (
 from kazoo_tasks.gateway.health import METHODS, PATHS, answer_probe
 from kazoo_tasks.gateway.identity import Authenticator, Identity
 from kazoo_tasks.gateway.query import parse_query
-from kazoo_tasks.gateway.response import error, preflight, success
+from kazoo_tasks.gateway.response import begin, error, preflight, success, text
 from kazoo_tasks.gateway.route import Place, locate
 from kazoo_tasks.gateway.settings import GatewaySettings
 from kazoo_tasks.gateway.terms import Terms, read_terms
@@ -49,13 +50,14 @@ class Pipeline:
         self._body_timeout_s = settings.body_timeout_s
         self._budget = Budget(settings.max_body_bytes)
 
-    async def __call__(self, request: web.BaseRequest) -> web.Response:
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request and log that, unless it is only a probe's."""
         if request.path in PATHS and request.method in METHODS:
             return await self._probed(request.path)
         began = perf_counter()
         raw_path, _, raw_query = request.path_qs.partition("?")
         visit = _Visit(request, raw_path, raw_query)
+        response: web.StreamResponse
         try:
             response = await self._answered(visit)
         except Exception as problem:  # noqa: BLE001 - the boundary: aiohttp's own error pages are not in our envelope
@@ -71,7 +73,7 @@ class Pipeline:
         )
         return response
 
-    async def _answered(self, visit: _Visit) -> web.Response:
+    async def _answered(self, visit: _Visit) -> web.StreamResponse:
         request = visit.request
         if request.path in PATHS:
             raise FaultError(wrong_method(", ".join(METHODS)))  # 405
@@ -91,9 +93,16 @@ class Pipeline:
             visit.query,
             body,
             request.headers.get("Idempotency-Key"),
+            request.headers.get("Accept", ""),
         )
         answer = await verb(asked, self._caller)  # validation, then state
-        return await success(visit.terms, answer, has_etag=request.method in ("GET", "HEAD"))
+        match answer:
+            case Success():
+                return await success(visit.terms, answer, has_etag=request.method in ("GET", "HEAD"))
+            case Text():
+                return await text(request, visit.terms, answer)  # 416
+            case Tail():
+                return await _tailed(visit, answer)
 
     async def _probed(self, path: str) -> web.Response:
         told = await answer_probe(self._health, path)
@@ -117,6 +126,31 @@ class _Visit:
         self.query = parse_query(raw_query)
         self.terms = read_terms(request.headers, self.query)
         self.account_id: str | None = None
+
+
+async def _tailed(visit: _Visit, answer: Tail) -> web.StreamResponse:
+    """Send a text as it comes, until it ends or the client goes."""
+    request = visit.request
+    response = await begin(request, visit.terms, answer)
+    if request.method == "HEAD":
+        return response
+    try:
+        async for part in answer.parts:
+            if request.transport is None or request.transport.is_closing():
+                break
+            if part:
+                await response.write(part)
+    except ConnectionResetError:
+        pass  # the client has gone
+    except Exception as problem:  # noqa: BLE001 - the boundary: the head is sent, and no error can follow it
+        if fault_of(problem) is None:
+            _log.error("gateway.bug", request_id=visit.terms.request_id, exc_info=problem)
+        else:
+            _log.info("gateway.tail_cut", request_id=visit.terms.request_id, reason=str(problem))
+        # So that the client sees that it is not whole.
+        if request.transport is not None:
+            request.transport.abort()
+    return response
 
 
 async def _refused(visit: _Visit, problem: Exception) -> web.Response:

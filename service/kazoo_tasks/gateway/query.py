@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from kazoo_tasks.model.errors import BadRequest
@@ -32,15 +32,24 @@ def parse_query(raw: str) -> Mapping[str, str]:
     return dict(parse_qsl(text, keep_blank_values=True))
 
 
-def list_fields(query: Mapping[str, str]) -> dict[str, object]:
+def list_fields(query: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a `list_req`; parameters that mean nothing here are ignored.
 
     Raises:
         BadRequest: With every parameter that is wrong.
     """
-    fields: dict[str, object] = {}
+    return _fields(query, _LIST)
+
+
+def log_fields(query: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a `log_req`, as `list_fields`."""
+    return _fields(query, _LOG)
+
+
+def _fields(query: Mapping[str, str], known: Mapping[str, tuple[str, _Reader]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     problems: Problems = {}
-    for name, (field, read) in _PARAMETERS.items():
+    for name, (field, read) in known.items():
         if name not in query:
             continue
         value = read(name, query[name])
@@ -87,7 +96,7 @@ def _status(name: str, value: str) -> str | Problems:
     return not_listed(name, STATUSES, value)
 
 
-_PARAMETERS: Final[Mapping[str, tuple[str, _Reader]]] = {
+_LIST: Final[Mapping[str, tuple[str, _Reader]]] = {
     "page_size": ("Page-Size", _integer(1, MAX_PAGE)),
     "start_key": ("Start-Key", _text(_MAX_KEY)),
     "status": ("Status", _status),
@@ -96,3 +105,4 @@ _PARAMETERS: Final[Mapping[str, tuple[str, _Reader]]] = {
     "created_from": ("Created-From", _integer(0)),
     "created_to": ("Created-To", _integer(0)),
 }
+_LOG: Final[Mapping[str, tuple[str, _Reader]]] = {"attempt": ("Attempt", _integer(1))}

@@ -14,10 +14,10 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict
 
+from kazoo_tasks.gateway.answer import Page, Success, Tail, Text
 from kazoo_tasks.gateway.envelope import NO_TOKEN, error_envelope, success_envelope
-from kazoo_tasks.gateway.fault import Fault
+from kazoo_tasks.gateway.fault import Fault, FaultError, wrong_range
 from kazoo_tasks.gateway.terms import Terms
-from kazoo_tasks.gateway.verb import Page, Success
 from kazoo_tasks.wire.body import readable
 from kazoo_tasks.wire.codec import JsonText, encode
 
@@ -36,12 +36,13 @@ _HEADERS: Final = CIMultiDict(
         "Cache-Control": "private, no-cache",
         "Vary": "Accept-Encoding",
         "Access-Control-Allow-Origin": "*",
-        "Access-Control-Expose-Headers": "content-type, etag, retry-after, x-request-id",
+        "Access-Control-Expose-Headers": "content-range, content-type, etag, retry-after, x-request-id",
         "Server": "kazoo-tasks",
     }
 )
+_TEXT_HEADERS: Final = {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
 _MAY_SEND: Final = (
-    "authorization, cache-control, content-type, idempotency-key, if-none-match, x-auth-token, x-request-id, "
+    "authorization, cache-control, content-type, idempotency-key, if-none-match, range, x-auth-token, x-request-id, "
     "x-requested-with"
 )
 _PREFLIGHT_S: Final = "86400"
@@ -59,6 +60,45 @@ async def success(terms: Terms, answer: Success, *, has_etag: bool) -> web.Respo
         terms.token or NO_TOKEN, shown if terms.is_pretty else JsonText(data), terms.request_id, answer.page
     )
     return await _written(terms, answer.status, headers, envelope)
+
+
+async def text(request: web.BaseRequest, terms: Terms, answer: Text) -> web.Response:
+    """A text, or the part of it that the client wants.
+
+    Raises:
+        FaultError: There is no such part.
+    """
+    headers = _headers(terms)
+    headers.update({**_TEXT_HEADERS, "Content-Type": answer.content_type})
+    body = answer.body
+    if "Range" in request.headers:
+        first, end = _range(request, len(body))
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(body)}"
+        return web.Response(body=body[first:end], status=206, headers=headers)
+    if terms.takes_gzip and len(body) >= _GZIP_FROM_BYTES:
+        headers["Content-Encoding"] = "gzip"
+        body = await _compressed(body)
+    return web.Response(body=body, headers=headers)
+
+
+async def begin(request: web.BaseRequest, terms: Terms, answer: Tail) -> web.StreamResponse:
+    """The head of a text that goes on for a while, sent."""
+    headers = _headers(terms)
+    headers.update({"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff"})
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    return response
+
+
+def _range(request: web.BaseRequest, size: int) -> tuple[int, int]:
+    """The first byte that is wanted, and the one after the last."""
+    try:
+        first, end, _ = request.http_range.indices(size)
+    except ValueError:
+        raise FaultError(wrong_range(size)) from None
+    if first >= end:
+        raise FaultError(wrong_range(size))
+    return first, end
 
 
 def _encoded(data: object) -> tuple[bytes, object]:

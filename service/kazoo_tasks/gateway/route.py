@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from kazoo_tasks.gateway.fault import NOT_FOUND, FaultError, wrong_method
+from kazoo_tasks.gateway.task_log import read_log
 from kazoo_tasks.gateway.verb import (
     Verb,
     add_tasks,
@@ -65,6 +66,7 @@ _TASKS: Final = Resource({"GET": list_tasks, "PUT": add_tasks})
 _TASK: Final = Resource({"GET": read_task, "PATCH": start_task, "DELETE": remove_task})
 _STOP: Final = Resource({"PATCH": stop_task})
 _STACK: Final = Resource({"GET": read_stack})
+_LOG: Final = Resource({"GET": read_log})
 
 
 def locate(raw_path: str) -> Place:
@@ -84,6 +86,8 @@ def locate(raw_path: str) -> Place:
             return Place(_STOP, account_id, task_id)
         case ["v2", "accounts", account_id, "tasks", task_id, "stack"]:
             return Place(_STACK, account_id, task_id)
+        case ["v2", "accounts", account_id, "tasks", task_id, "log"]:
+            return Place(_LOG, account_id, task_id)
         case _:
             raise FaultError(NOT_FOUND)
 

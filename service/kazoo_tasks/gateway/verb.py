@@ -5,42 +5,18 @@ Touches only the caller it is given; chosen by `route`, called by the pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from kazoo_tasks.gateway.addition import add_fields, msg_id
+from kazoo_tasks.gateway.answer import Answer, Page, Success
 from kazoo_tasks.gateway.asked import Asked
 from kazoo_tasks.gateway.fault import REFUSALS, FaultError, unknown
 from kazoo_tasks.gateway.query import list_fields
 from kazoo_tasks.model.identity import TASK_ID
 from kazoo_tasks.ports import Caller
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which part of a list an answer is."""
-
-    size: int
-    start_key: str | None
-    next_start_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Success:
-    """An answer that is none of the errors.
-
-    Attributes:
-        data: A JSON value.
-        page: Absent if the data are all there is.
-    """
-
-    data: Any
-    status: int = 200
-    page: Page | None = None
-
-
-Verb = Callable[[Asked, Caller], Awaitable[Success]]
+Verb = Callable[[Asked, Caller], Awaitable[Answer]]
 
 
 class UnexpectedReplyError(Exception):
@@ -70,12 +46,21 @@ async def add_tasks(asked: Asked, caller: Caller) -> Success:
     return Success(_granted(asked, reply), status=201)
 
 
+async def ask_about(event: str, asked: Asked, caller: Caller, more: Mapping[str, object]) -> Any:
+    """What the service says of the task of a path.
+
+    Raises:
+        FaultError: The task is unknown, or the service refuses.
+    """
+    if not TASK_ID.fullmatch(asked.task_id):
+        raise FaultError(unknown(asked.task_id))
+    fields = {"Account-ID": asked.account_id, "Task-ID": asked.task_id, **more}
+    return _granted(asked, await caller.call(event, fields))
+
+
 def _about_one_task(event: str, more: Callable[[Asked], dict[str, object]] = lambda _: {}) -> Verb:
     async def verb(asked: Asked, caller: Caller) -> Success:
-        if not TASK_ID.fullmatch(asked.task_id):
-            raise FaultError(unknown(asked.task_id))
-        fields = {"Account-ID": asked.account_id, "Task-ID": asked.task_id, **more(asked)}
-        return Success(_granted(asked, await caller.call(event, fields)))
+        return Success(await ask_about(event, asked, caller, more(asked)))
 
     return verb
 

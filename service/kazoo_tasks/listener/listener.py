@@ -16,7 +16,7 @@ import structlog
 
 from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.background import BackgroundTasks
-from kazoo_tasks.core.handlers import Draft, Handlers, Order
+from kazoo_tasks.core.handlers import Draft, Handlers, Order, Reading
 from kazoo_tasks.core.registry import Query
 from kazoo_tasks.listener.gate import Gate
 from kazoo_tasks.model.errors import (
@@ -35,6 +35,7 @@ from kazoo_tasks.wire.codec import encode, parsed_object, unpacked
 from kazoo_tasks.wire.header import is_address, reply_to
 from kazoo_tasks.wire.page import start_key, start_seq
 from kazoo_tasks.wire.reply import Replies
+from kazoo_tasks.wire.task_log import entry
 
 #: A request that is no valid one is shown to its sender only if it is short.
 _ECHO_BYTES: Final = 16_384
@@ -77,8 +78,9 @@ class Listener:
             wire.CanaryRequest: self._hear,
         }
         self._changes: dict[type[wire.Request], _Verb] = {
-            # It waits for an answer, as they do.
+            # They may wait, as those below do.
             wire.StackRequest: self._stack,
+            wire.LogRequest: self._log,
             wire.AddRequest: self._add,
             wire.StartRequest: self._start,
             wire.StopRequest: self._stop,
@@ -279,6 +281,22 @@ class Listener:
     async def _stack(self, request: wire.StackRequest) -> bytes:
         stack = await self._handlers.stack(request.task_id, request.account_id)
         return self._result(request, encode({"id": request.task_id, "stack": stack}))
+
+    async def _log(self, request: wire.LogRequest) -> bytes:
+        reading = Reading(request.attempt, request.position, request.wait_ms / 1_000)
+        attempt, attempts, page, is_over = await self._handlers.log(
+            request.task_id, request.account_id, reading
+        )
+        told = {
+            "id": request.task_id,
+            "attempt": attempt,
+            "attempts": attempts,
+            "entries": [entry(part) for part in page.parts],
+            "next": page.next,
+            "size": page.size,
+            "is_over": is_over,
+        }
+        return self._result(request, encode(told))
 
     async def _take_snapshot(self, request: wire.SnapshotRequest) -> bytes:
         return self._result(request, encode(asdict(await self._snapshot())))

@@ -24,6 +24,7 @@ from kazoo_tasks.pool.descendants import adopt_orphans
 from kazoo_tasks.pool.frame import Frame, Kind, Request, tag
 from kazoo_tasks.pool.process_state import ProcessState
 from kazoo_tasks.pool.run import Run, Stops, limits_of, runner, set_limits
+from kazoo_tasks.pool.said import LogHandler, Said
 from kazoo_tasks.pool.settle import settle
 from kazoo_tasks.pool.stack import write_stacks
 
@@ -57,15 +58,18 @@ class Ends(NamedTuple):
     Attributes:
         connection: Requests come over it and answers go.
         tickets: See pool.in_flight.
+        records: See pool.said.
         lifeline: The end of a pipe, to die when nobody holds the other one.
-        output: The end of a pipe, for what tasks print.
+        stdout, stderr: The ends of pipes, for what tasks print.
         stacks: The end of a pipe, for stacks of a run that is under way; see pool.stack.
     """
 
     connection: socket.socket
     tickets: socket.socket
+    records: socket.socket
     lifeline: int
-    output: int
+    stdout: int
+    stderr: int
     stacks: int
 
 
@@ -73,18 +77,19 @@ class CannotImport(Exception):
     """A task module cannot be used; the message is one clear sentence."""
 
 
-def main(ends: Ends, brief: Brief) -> None:
+def main(ends: Ends, brief: Brief, log_handler: LogHandler) -> None:
     """Live until the service hangs up; never returns, so that no thread a task left behind can hold the exit."""
-    settle(brief.slot, ends.lifeline, ends.output)
+    settle(brief.slot, ends.lifeline, ends.stdout, ends.stderr)
     write_stacks(ends.stacks)
     adopt_orphans()
     channel = Channel(ends.connection, ends.tickets)
+    log_handler.said = said = Said(ends.records)
     try:
         functions = offered(brief.modules)
     except CannotImport as error:
         channel.send(Kind.BROKEN, str(error).encode(errors="backslashreplace"))
     else:
-        _serve(channel, functions, brief.max_result_bytes)
+        _Server(channel, said, brief.max_result_bytes).serve(functions)
     os._exit(0)
 
 
@@ -135,50 +140,61 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, Function]]:
             yield name, value
 
 
-def _serve(channel: Channel, functions: Functions, max_result_bytes: int) -> None:
-    # What was imported before stays shared with the fork server as long as no collection writes to it.
-    gc.freeze()
-    stops = Stops()
-    functions = {
-        name: each._replace(runnable=each.runnable._replace(function=runner(each.runnable.function, stops)))
-        for name, each in functions.items()
-    }
-    state = ProcessState(time.monotonic)
+class _Server:
+    """Carries out one request after the other."""
 
-    def is_fit(request: Request | None) -> bool:
-        changed = state.before((request.module, request.function) if request else None)
-        if not changed:
-            return True
-        # The next task is to find a process as this one did, so it finds another.
-        channel.send(Kind.LEAVING, ", ".join(changed).encode())
-        return False
+    def __init__(self, channel: Channel, said: Said, max_result_bytes: int) -> None:
+        self._channel = channel
+        self._said = said
+        self._max_result_bytes = max_result_bytes
+        self._stops = Stops()
 
-    channel.send(Kind.READY)
-    for request in channel.requests(is_fit):
-        reply = _run(channel, functions, request, stops, max_result_bytes)
-        channel.send(reply.kind, tag(request.task_id, reply.payload))
+    def serve(self, functions: Functions) -> None:
+        """Answer until the service hangs up, or the process is no longer as it was."""
+        # What was imported before stays shared with the fork server as long as no collection writes to it.
+        gc.freeze()
+        functions = {name: self._stoppable(each) for name, each in functions.items()}
+        state = ProcessState(time.monotonic)
 
+        def is_fit(request: Request | None) -> bool:
+            changed = state.before((request.module, request.function) if request else None)
+            if not changed:
+                return True
+            # The next task is to find a process as this one did, so it finds another.
+            self._channel.send(Kind.LEAVING, ", ".join(changed).encode())
+            return False
 
-def _run(
-    channel: Channel, functions: Functions, request: Request, stops: Stops, max_result_bytes: int
-) -> Frame:
-    name = f"{request.module}.{request.function}"
-    offered_function = functions.get((request.module, request.function))
-    if offered_function is None:
-        return failed(
-            "error", f"expected {name} to be a function that a task module offers, got no such function"
-        )
-    limits = limits_of(request)
-    stops.prepare(limits.get("timeout_s"), cooperative=offered_function.offer.cooperative)
-    run = Run(request, stops, channel.send, max_result_bytes)
-    token = running.set(run.context)
-    try:
-        set_limits(limits)
-        return call(offered_function.runnable, name, request.arguments, max_result_bytes, stops)
-    finally:
-        running.reset(token)
-        run.finish()
-        _flush()
+        self._channel.send(Kind.READY)
+        for request in self._channel.requests(is_fit):
+            reply = self._run(functions.get((request.module, request.function)), request)
+            self._channel.send(reply.kind, tag(request.task_id, reply.payload))
+
+    def _stoppable(self, offered_function: Offered) -> Offered:
+        runnable = offered_function.runnable
+        function = runner(runnable.function, self._stops)
+        return offered_function._replace(runnable=runnable._replace(function=function))
+
+    def _run(self, offered_function: Offered | None, request: Request) -> Frame:
+        name = f"{request.module}.{request.function}"
+        if offered_function is None:
+            return failed(
+                "error", f"expected {name} to be a function that a task module offers, got no such function"
+            )
+        limits = limits_of(request)
+        max_result_bytes = min(self._max_result_bytes, limits.get("result_bytes", self._max_result_bytes))
+        self._stops.prepare(limits.get("timeout_s"), cooperative=offered_function.offer.cooperative)
+        run = Run(request, self._stops, self._channel.send, self._said, self._max_result_bytes)
+        token = running.set(run.context)
+        self._said.task_id = request.task_id
+        try:
+            set_limits(limits)
+            return call(offered_function.runnable, name, request.arguments, max_result_bytes, self._stops)
+        finally:
+            running.reset(token)
+            run.finish()
+            _flush()
+            self._said.finish()
+            self._said.task_id = ""
 
 
 def _flush() -> None:

@@ -35,7 +35,8 @@ class Child:
         pidfd: Readable once it is dead; valid however often the number is used again.
         status_fd: Readable once the fork server has said how it ended, or is gone itself.
         lifeline: The end of a pipe; the kernel kills the child's group when nobody holds it any more.
-        output_fd: What the child prints, to be read without waiting.
+        stdout_fd, stderr_fd: What the child prints, to be read without waiting.
+        records: What it logs, message by message, and is answered once all is read.
         stacks_fd: Where it writes its stack when it is asked to, to be read without waiting.
     """
 
@@ -43,9 +44,11 @@ class Child:
     pidfd: int
     status_fd: int
     lifeline: int
-    output_fd: int
+    stdout_fd: int
+    stderr_fd: int
     stacks_fd: int
     connection: socket.socket
+    records: socket.socket
     tickets: Tickets
 
     def signal_group(self, number: signal.Signals) -> None:
@@ -69,8 +72,10 @@ class Child:
     def let_go(self) -> None:
         """Close everything that leads to it; if it still lives, that ends it."""
         self.connection.close()
+        self.records.close()
         self.tickets.close()
-        for fd in (self.pidfd, self.status_fd, self.lifeline, self.output_fd, self.stacks_fd):
+        pipes = (self.status_fd, self.lifeline, self.stdout_fd, self.stderr_fd, self.stacks_fd)
+        for fd in (self.pidfd, *pipes):
             os.close(fd)
 
 
@@ -195,18 +200,18 @@ class ForkServerClient:
             server.kill()
             raise EOFError
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            connection, their_connection = socket.socketpair()
-            ours.enter_context(connection)
-            theirs.enter_context(their_connection)
+            connection, their_connection = _sockets(ours, theirs, socket.SOCK_STREAM)
+            records, their_records = _sockets(ours, theirs, socket.SOCK_SEQPACKET)
             tickets = Tickets()
             ours.callback(tickets.close)
             status, their_status = _pipe(ours, theirs)
             their_lifeline, lifeline = _pipe(theirs, ours)
-            output, their_output = _pipe(ours, theirs)
+            stdout, their_stdout = _pipe(ours, theirs)
+            stderr, their_stderr = _pipe(ours, theirs)
             stacks, their_stacks = _pipe(ours, theirs)
-            their_pipes = [their_lifeline, their_output, their_stacks]
-            their_ends = [their_connection.fileno(), tickets.taker.fileno(), *their_pipes]
-            server.fork(brief, [*their_ends, their_status])
+            their_sockets = [each.fileno() for each in (their_connection, tickets.taker, their_records)]
+            their_pipes = [their_lifeline, their_stdout, their_stderr, their_stacks]
+            server.fork(brief, [*their_sockets, *their_pipes, their_status])
             theirs.close()
             pid = _read_number(status)
             if pid is None:
@@ -215,10 +220,18 @@ class ForkServerClient:
             pidfd = os.pidfd_open(pid)
             ours.pop_all()
         self._proven = True
-        connection.setblocking(False)  # noqa: FBT003 - the signature of the standard library
-        for fd in (output, stacks):
+        for fd in (connection.fileno(), records.fileno(), stdout, stderr, stacks):
             os.set_blocking(fd, False)
-        return Child(pid, pidfd, status, lifeline, output, stacks, connection, tickets)
+        pipes = (status, lifeline, stdout, stderr, stacks)
+        return Child(pid, pidfd, *pipes, connection, records, tickets)
+
+
+def _sockets(
+    ours: contextlib.ExitStack, theirs: contextlib.ExitStack, kind: socket.SocketKind
+) -> tuple[socket.socket, socket.socket]:
+    """A connected pair, each end closed with those of its side."""
+    here, there = socket.socketpair(socket.AF_UNIX, kind)
+    return ours.enter_context(here), theirs.enter_context(there)
 
 
 def _pipe(readers: contextlib.ExitStack, writers: contextlib.ExitStack) -> tuple[int, int]:

@@ -26,13 +26,14 @@ from kazoo_tasks.pool import child
 from kazoo_tasks.pool.cgroup import ChildGroups, delegated
 from kazoo_tasks.pool.child import Brief, Ends
 from kazoo_tasks.pool.descendants import adopt_orphans, children, end_children
+from kazoo_tasks.pool.said import LogHandler, take_over_logging
 from kazoo_tasks.pool.settle import die_with_service
 
 #: What a status pipe carries: the child's process id, and once it is dead its exit code, negative for a signal.
 NUMBER: Final = struct.Struct(">q")
 MAX_MESSAGE: Final = 64 * 1024
-#: What comes with a brief: the child's connection, tickets, lifeline, output and stacks, and the pipe for its status.
-DESCRIPTORS: Final = 6
+#: What comes with a brief: those of `Ends`, in its order, and the pipe for the child's status.
+DESCRIPTORS: Final = 8
 #: How long what a dead child left behind may take to die, before others wait no longer.
 _SWEEP_S: Final = 1.0
 #: The same when the service is gone, and nobody waits.
@@ -51,12 +52,14 @@ def main(control: int, lifeline: int) -> NoReturn:
     # The service's terminal is not ours to obey: the service ends us when it has ended the children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     briefs = socket.socket(fileno=control)
+    # Before the task modules, which may set up a log of their own.
+    log_handler = take_over_logging()
     _preload(json.loads(briefs.recv(MAX_MESSAGE)))
     adopt_orphans()
     # From here on we can see for ourselves that the service is gone, if we are not stopped; there is something to do
     # then.
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGCONT)
-    ForkServer(briefs, lifeline).run()
+    ForkServer(briefs, lifeline, log_handler).run()
     # No thread that a task module left behind can hold the exit.
     os._exit(0)
 
@@ -64,10 +67,11 @@ def main(control: int, lifeline: int) -> NoReturn:
 class ForkServer:
     """Forks, reaps what it has forked, and ends what that leaves behind."""
 
-    def __init__(self, control: socket.socket, lifeline: int) -> None:
-        """Take the socket over which briefs come, and what children must not keep."""
+    def __init__(self, control: socket.socket, lifeline: int, log_handler: LogHandler) -> None:
+        """Take the socket over which briefs come, what children must not keep, and what tells their log."""
         self._control = control
         self._lifeline = lifeline
+        self._log_handler = log_handler
         self._statuses: dict[int, int] = {}
         #: What the task modules started when they were imported.
         self._helpers = children()
@@ -139,9 +143,9 @@ class ForkServer:
             self._groups.enter()
             for fd in (self._lifeline, self._woken, self._waker, status, *self._statuses.values()):
                 os.close(fd)
-            connection, tickets, *pipes = theirs
-            sockets = socket.socket(fileno=connection), socket.socket(fileno=tickets)
-            child.main(Ends(*sockets, *pipes), brief)
+            sockets, pipes = theirs[:3], theirs[3:]
+            connection, tickets, records = (socket.socket(fileno=fd) for fd in sockets)
+            child.main(Ends(connection, tickets, records, *pipes), brief, self._log_handler)
         except BaseException:  # noqa: BLE001 - told; nothing may return into the server's loop
             traceback.print_exc()
         finally:

@@ -32,7 +32,7 @@ FROM_CHILD = frozenset(Kind) - {Kind.ASSIGN}
 TO_CHILD = frozenset({Kind.ASSIGN})
 
 #: The limits that a child keeps to by itself, as `model.limits` names them; the others are watched from outside.
-BY_CHILD: Final = ("timeout_s", "cpu_s", "open_files", "file_bytes")
+BY_CHILD: Final = ("timeout_s", "cpu_s", "open_files", "file_bytes", "result_bytes")
 
 #: Tickets, one for each ASSIGN, beside the connection: whether the run is to be begun or was taken back.
 RUN = b"R"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import socket
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from kazoo_tasks.model.limits import NO_LIMITS, Limits
@@ -53,6 +54,8 @@ class InFlight:
         """Begin empty."""
         self._tickets = tickets
         self._runs: deque[Assignment] = deque()
+        #: The run that was over last.
+        self.last: Assignment | None = None
 
     def __len__(self) -> int:
         """How many there are."""
@@ -64,13 +67,31 @@ class InFlight:
         return self._runs[0] if self._runs else None
 
     def add(self, runs: Sequence[Assignment]) -> None:
-        """InFlight up more; to be called before they are sent, since a child waits for a ticket that is not there."""
+        """Take more; to be called before they are sent, since a child waits for a ticket that is not there."""
         self._tickets.issue(RUN * len(runs))
         self._runs.extend(runs)
 
     def pop(self) -> Assignment:
         """Take out the first, which is over."""
-        return self._runs.popleft()
+        self.last = self._runs.popleft()
+        return self.last
+
+    @contextmanager
+    def held(self) -> Iterator[str | None]:
+        """The task whose run the child has begun last, if any; meanwhile it begins no other."""
+        marks = self._tickets.recall()
+        begun = len(self._runs) - marks.count(RUN)
+        run = self._runs[begun - 1] if begun else self.last
+        try:
+            yield None if run is None else run.task_id
+        finally:
+            if marks:
+                self._tickets.issue(bytes(marks))
+
+    def known(self, task_id: str) -> str | None:
+        """The id, if a run of it was given to this child and is not over, or was over last."""
+        runs = self._runs if self.last is None else (*self._runs, self.last)
+        return task_id if any(run.task_id == task_id for run in runs) else None
 
     def take_back(self, wanted: Collection[str] | None = None) -> list[Assignment]:
         """Take out what the child has not begun, of these task ids or of all; it will skip them."""

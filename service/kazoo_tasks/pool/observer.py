@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from kazoo_tasks.model.outcome import Outcome
+from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.ports import Assignment
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class SlotObserver(Protocol):
 
     def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
         """A run has something to be kept."""
+        ...
+
+    def said(self, task_id: str, part: LogPart) -> None:
+        """A run printed or logged something."""
         ...
 
     def leaves(self, function: str, changed: str) -> None:

@@ -21,6 +21,7 @@ from kazoo_tasks.authoring import Context, Stopping, TimedOut, stepped
 from kazoo_tasks.pool.frame import Kind, Request, tag
 from kazoo_tasks.pool.progress import Progress
 from kazoo_tasks.pool.result import encode
+from kazoo_tasks.pool.said import Record, Said
 
 Function = Callable[..., Any]
 Send = Callable[[Kind, bytes], None]
@@ -114,11 +115,12 @@ def _nothing() -> None:
 class Run:
     """What a function may know and tell of its run; most never ask, so little is made before one does."""
 
-    def __init__(self, request: Request, stops: Stops, send: Send, max_kept_bytes: int) -> None:
+    def __init__(self, request: Request, stops: Stops, send: Send, said: Said, max_kept_bytes: int) -> None:
         """`send` takes a frame to the service; what is kept for the next attempt has at most so many bytes."""
         self._request = request
         self._stops = stops
         self._send = send
+        self._said = said
         self._max_kept_bytes = max_kept_bytes
         self._progress: Progress | None = None
         self._context: Context | None = None
@@ -153,7 +155,11 @@ class Run:
             stopping=lambda: stops.asked,
             keep=self._keep,
             report=self._progress.report,
+            log=self._log,
         )
+
+    def _log(self, text: str, /, *, level: str = "info", **fields: object) -> None:
+        self._said.tell(self._request.task_id, Record(str(level), str(text), "", fields))
 
     def _keep(self, checkpoint: object) -> None:
         self._tell(Kind.CHECKPOINT, encode(checkpoint, self._max_kept_bytes))

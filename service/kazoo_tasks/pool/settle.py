@@ -19,14 +19,14 @@ import setproctitle
 _OOM_SCORE_ADJ = b"500"
 
 
-def settle(slot: int, lifeline: int, output: int) -> None:
+def settle(slot: int, lifeline: int, stdout: int, stderr: int) -> None:
     """Do all of it, in the order in which it matters."""
     os.setsid()
     # The whole group: what the task itself has started goes as well.
     die_with_service(lifeline, -os.getpgrp())
     _reset_signals()
     _limit()
-    _redirect(output)
+    _redirect(stdout, stderr)
     setproctitle.setproctitle(f"kazoo-tasks child {slot}")
 
 
@@ -61,14 +61,14 @@ def _limit() -> None:
         os.close(score)
 
 
-def _redirect(output: int) -> None:
+def _redirect(stdout: int, stderr: int) -> None:
     """Give tasks an empty input, and an output that is this child's alone: nothing here is the service's."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for descriptor, place in ((stdout, 1), (stderr, 2)):
+        os.dup2(descriptor, place)
+        os.close(descriptor)
     # By line, since a child may be killed with a full buffer.
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:

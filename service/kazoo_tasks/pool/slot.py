@@ -12,13 +12,13 @@ from typing import Final
 
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool import outcomes
+from kazoo_tasks.pool.capture import Capture
 from kazoo_tasks.pool.fork_client import Child
 from kazoo_tasks.pool.frame import BadFrame, Frame, Kind, untag
 from kazoo_tasks.pool.in_flight import InFlight, frame_of
 from kazoo_tasks.pool.link import Link
 from kazoo_tasks.pool.observer import Loss, SlotObserver, State
 from kazoo_tasks.pool.outcomes import Handling
-from kazoo_tasks.pool.output import Output
 from kazoo_tasks.pool.stack_reader import ask_for_stack
 from kazoo_tasks.pool.usage import LOOK_S, Usage, excess, soonest_s, usage_of
 from kazoo_tasks.pool.wear import Rules, Wear
@@ -52,14 +52,13 @@ class Slot:
         self._rules = rules
         self._child: Child | None = None
         self._link: Link | None = None
-        self._output: Output | None = None
+        self._capture: Capture | None = None
         self._in_flight: InFlight | None = None
         self._began_at = self._look_at = 0.0
         self._handling = Handling()
         self._wear = Wear(rules, loop.time)
         self._worker = NOBODY
         self._was_ready = self._orphaned = self._deliberate = False
-        self._ran: Assignment | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -90,7 +89,7 @@ class Slot:
         self._link = Link(self._loop, child.connection, self, cap)
         self._in_flight = InFlight(child.tickets)
         self._wear = Wear(self._rules, self._loop.time)
-        self._output = Output(self._loop, child.output_fd, self.number)
+        self._capture = Capture(self._loop, child, self._in_flight, self._observer.said, self.number)
         self._loop.add_reader(child.status_fd, self._status_known)
         why = f"it was not ready within {self._rules.start_timeout_s:g} s"
         self._set_timer(self._rules.start_timeout_s, lambda: self.distrusted(why))
@@ -222,11 +221,12 @@ class Slot:
         self._become_idle()
 
     def _heard_leaving(self, changed: str) -> None:
-        if self._in_flight is None or self._ran is None:
+        ran = self._in_flight.last if self._in_flight is not None else None
+        if self._in_flight is None or ran is None:
             return
         # Its end may be known before its last words are read, and is no failure all the same.
         self._deliberate = True
-        self._observer.leaves(f"{self._ran.module}.{self._ran.function}", changed)
+        self._observer.leaves(f"{ran.module}.{ran.function}", changed)
         if self.state in (State.IDLE, State.BUSY):
             # It begins nothing more, so all that it was given goes to another.
             unbegun = self._in_flight.take_back()
@@ -272,7 +272,7 @@ class Slot:
     def _end_run(self, outcome: Outcome) -> None:
         if self._in_flight is None:
             return
-        self._ran = run = self._in_flight.pop()
+        run = self._in_flight.pop()
         try:
             # First told, then idle: whoever hears of an end never finds the slot taken by the next run already.
             self._observer.ended(run.task_id, outcome)
@@ -363,8 +363,8 @@ class Slot:
     def _release(self, child: Child, link: Link) -> None:
         self._cancel_timer()
         link.close()
-        if self._output is not None:
-            self._output.close()
+        if self._capture is not None:
+            self._capture.close()
         if self._orphaned:
             self._loop.remove_reader(child.pidfd)
         # Whatever the child had started goes with it, however it ended itself.

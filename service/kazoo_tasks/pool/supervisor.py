@@ -17,6 +17,7 @@ import structlog
 
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
+from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.fork_client import Child, ForkServerClient
 from kazoo_tasks.pool.intensity import Intensity, Restart
@@ -226,6 +227,11 @@ class ProcessPool:
         """Pass it on."""
         if not self._closing:
             self._watcher.checkpointed(task_id, checkpoint)
+
+    def said(self, task_id: str, part: LogPart) -> None:
+        """Pass it on."""
+        if not self._closing:
+            self._watcher.said(task_id, part)
 
     def leaves(self, function: str, changed: str) -> None:
         """Count it, and tell the function's author once."""

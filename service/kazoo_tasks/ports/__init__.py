@@ -8,6 +8,7 @@ from kazoo_tasks.ports.clock import Clock
 from kazoo_tasks.ports.health import Health
 from kazoo_tasks.ports.journal import Journal, Loaded, SnapshotInfo
 from kazoo_tasks.ports.pool import Assignment, Pool, PoolWatcher, SlotReport
+from kazoo_tasks.ports.task_logs import LogStore
 
 __all__ = [
     "Assignment",
@@ -19,6 +20,7 @@ __all__ = [
     "Incoming",
     "Journal",
     "Loaded",
+    "LogStore",
     "Outgoing",
     "Pool",
     "PoolWatcher",

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from kazoo_tasks.model.limits import NO_LIMITS, Limits
 from kazoo_tasks.model.outcome import Outcome
+from kazoo_tasks.model.task_log import LogPart
 
 
 class Assignment(NamedTuple):
@@ -76,6 +77,10 @@ class PoolWatcher(Protocol):
 
     def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
         """A run has something to be kept for the next attempt: JSON text."""
+        ...
+
+    def said(self, task_id: str, part: LogPart) -> None:
+        """A run printed or logged something: all of it before its end is told, and the rest by what it left behind."""
         ...
 
     def idle(self) -> None:

@@ -54,6 +54,11 @@ class DataDirectory:
         """The directory of point-in-time copies."""
         return self.path / "snapshots"
 
+    @property
+    def task_logs(self) -> Path:
+        """The directory of what tasks printed and logged."""
+        return self.path / "logs"
+
     def prepare(self) -> None:
         """Have the directories there.
 

@@ -86,6 +86,35 @@ class Stack(BaseModel):
     stack: str = Field(description="of each thread and coroutine; empty if the run blocks signals")
 
 
+class LogEntry(BaseModel):
+    """What was said at a moment: printed text, or a record of the log, which alone has the keys that may be absent."""
+
+    at: float = Field(description="Unix time")
+    stream: Literal["stdout", "stderr", "logging"]
+    text: str = Field(description="printed text may be several lines, or a part of one")
+    level: str | None = None
+    logger: str | None = None
+    fields: dict[str, Any] | None = None
+
+
+class LeftOut(BaseModel):
+    """Where something is missing, since more was said than is kept."""
+
+    left_out: int = Field(ge=1, description="bytes")
+
+
+class LogPage(BaseModel):
+    """Some of what a task printed and logged."""
+
+    id: TaskId
+    attempt: int = Field(ge=0, description="0 before the first")
+    attempts: int = Field(ge=0, description="how many there were until now")
+    entries: list[LogEntry | LeftOut]
+    next: int = Field(ge=0, description="where to read on")
+    size: int = Field(ge=0, description="the `next` of the last page, for now")
+    is_over: bool = Field(description="nothing more will be said in this attempt")
+
+
 class Slot(BaseModel):
     """A slot of the pool; what it takes is that of its child and of all that this has started."""
 
@@ -179,6 +208,12 @@ class StackReply(OneTaskReply):
     """The stack of a run."""
 
     reply: Stack | Literal["not_found", "not_running"] = Field(alias="Reply")
+
+
+class LogReply(OneTaskReply):
+    """Some of a task's log."""
+
+    reply: LogPage | Literal["datastore_fault", "not_found"] = Field(alias="Reply")
 
 
 class PoolReply(Header):

@@ -19,6 +19,8 @@ from kazoo_tasks.wire.header import Header
 from kazoo_tasks.wire.validation import not_listed, problem, validated
 
 DEFAULT_PAGE: Final = 1_000
+#: Below the 2 s that a caller waits.
+MAX_LOG_WAIT_MS: Final = 1_000
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 
 
@@ -156,6 +158,22 @@ class StackRequest(OneTaskRequest):
     event_name: Literal["stack_req"] = Field(alias="Event-Name")
 
 
+class LogRequest(OneTaskRequest):
+    """What did a task print and log? Of the last attempt unless one is named."""
+
+    key = "log"
+    event_name: Literal["log_req"] = Field(alias="Event-Name")
+    attempt: int | None = Field(None, alias="Attempt", ge=1)
+    position: int = Field(0, alias="Position", ge=0, lt=2**63, description="the `next` of the page before")
+    wait_ms: int = Field(
+        0,
+        alias="Wait-MS",
+        ge=0,
+        le=MAX_LOG_WAIT_MS,
+        description="for more, if there is nothing from there on",
+    )
+
+
 class StartRequest(OneTaskRequest):
     """Run a pending task."""
 
@@ -208,6 +226,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         ListRequest,
         ReadRequest,
         StackRequest,
+        LogRequest,
         StartRequest,
         StopRequest,
         RemoveRequest,

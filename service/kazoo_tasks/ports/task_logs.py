@@ -1,0 +1,43 @@
+"""The logs of tasks on disk, beside the journal, and worth less than it.
+
+No implementation; store.task_logs has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from kazoo_tasks.model.task_log import LogPart
+
+
+class LogStore(Protocol):
+    """One log for each attempt that said something."""
+
+    async def write(self, task_id: str, attempt: int, parts: Sequence[tuple[int, LogPart]]) -> None:
+        """Keep the parts of a log, each with its place in it, instead of what was kept of it.
+
+        Raises:
+            StoreUnavailable: It could not be written; what was kept is untouched.
+        """
+        ...
+
+    async def read(self, task_id: str, attempt: int) -> list[tuple[int, LogPart]]:
+        """The parts of a log; none if there is none.
+
+        Raises:
+            StoreUnavailable: It cannot be read.
+        """
+        ...
+
+    def remove(self, task_id: str, attempts: int) -> None:
+        """Drop the logs of so many attempts, after what was asked for before."""
+        ...
+
+    async def keep_only(self, is_known: Callable[[str], bool]) -> None:
+        """Drop the logs of tasks that are not known; it is asked in another thread."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked for."""
+        ...
