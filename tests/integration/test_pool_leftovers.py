@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
+from kazoo_tasks.model.task_log import Stream
 from kazoo_tasks.pool import cgroup, descendants, proc
-from support.pool import Bench, a_pool, all_written, await_death, until
+from support.pool import Bench, a_pool, all_written, await_death
 
 CGROUP = next(
     (
@@ -64,12 +65,12 @@ async def test_the_daemon_of_one_child_is_none_of_another(tmp_path: Path) -> Non
 
 async def test_its_author_is_told(tmp_path: Path) -> None:
     """Where what the function prints is."""
-    with capture_logs() as lines:
-        async with a_pool(size=1) as bench:
-            await bench.run("daemonize", str(tmp_path / "pids"))
-            await until(lambda: any(line["event"] == "pool.output" for line in lines))
-    (told,) = [line for line in lines if line["event"] == "pool.output"]
-    assert "ended 1 process that a run had left behind" in str(told)
+    async with a_pool(size=1) as bench:
+        task_id = await bench.begin("daemonize", str(tmp_path / "pids"))
+        async with asyncio.timeout(20), bench.changed:
+            await bench.changed.wait_for(lambda: bench.printed(task_id, Stream.STDERR))
+        said = b"ended 1 process that a run had left behind\n"
+        assert bench.printed(task_id, Stream.STDERR) == said
 
 
 def test_without_lists_of_children_all_processes_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:

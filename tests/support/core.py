@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -24,7 +24,7 @@ from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.model.limits import Limits
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
-from kazoo_tasks.model.task_log import LogPart
+from kazoo_tasks.model.task_log import KeptLog
 from kazoo_tasks.modules import erlang, knm_converters, timer
 from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
 from kazoo_tasks.store.memory import MemoryJournal
@@ -126,18 +126,18 @@ class HandPool:
 class HandLogStore:
     """A store of logs in memory, which refuses while it is told to."""
 
-    kept: dict[tuple[str, int], list[tuple[int, LogPart]]] = field(default_factory=dict)
+    kept: dict[tuple[str, int], KeptLog] = field(default_factory=dict)
     refuses: str | None = None
 
-    async def write(self, task_id: str, attempt: int, parts: Sequence[tuple[int, LogPart]]) -> None:
+    async def write(self, task_id: str, attempt: int, kept: KeptLog) -> None:
         """See `ports.LogStore`."""
         if self.refuses:
             raise StoreUnavailable(self.refuses)
-        self.kept[task_id, attempt] = list(parts)
+        self.kept[task_id, attempt] = kept
 
-    async def read(self, task_id: str, attempt: int) -> list[tuple[int, LogPart]]:
+    async def read(self, task_id: str, attempt: int) -> KeptLog:
         """See `ports.LogStore`."""
-        return self.kept.get((task_id, attempt), [])
+        return self.kept.get((task_id, attempt), KeptLog(0, []))
 
     def remove(self, task_id: str, attempts: int) -> None:
         """See `ports.LogStore`."""
@@ -146,7 +146,7 @@ class HandLogStore:
 
     async def keep_only(self, is_known: Callable[[str], bool]) -> None:
         """See `ports.LogStore`."""
-        self.kept = {key: parts for key, parts in self.kept.items() if is_known(key[0])}
+        self.kept = {key: kept for key, kept in self.kept.items() if is_known(key[0])}
 
     async def close(self) -> None:
         """See `ports.LogStore`."""

@@ -37,6 +37,8 @@ class Bench:
         self.progress: list[dict[str, object]] = []
         self.checkpoints: list[object] = []
         self.logs: dict[str, list[LogPart]] = {}
+        #: What is done with what runs say.
+        self.hear: Callable[[str, LogPart], None] = self._keep
         self.idle_when_ended: list[int] = []
         self.idle_calls = 0
         self.begun: list[str] = []
@@ -71,8 +73,11 @@ class Bench:
         self.checkpoints.append(json.loads(checkpoint))
 
     def said(self, task_id: str, part: LogPart) -> None:
-        self.logs.setdefault(task_id, []).append(part)
+        self.hear(task_id, part)
         self._tell()
+
+    def _keep(self, task_id: str, part: LogPart) -> None:
+        self.logs.setdefault(task_id, []).append(part)
 
     def progressed(self, _task_id: str, progress: bytes) -> None:
         self.progress.append(json.loads(progress))

@@ -13,7 +13,7 @@ from typing import Final
 
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.model.task import Task
-from kazoo_tasks.model.task_log import LogPage, LogPart, TaskLog
+from kazoo_tasks.model.task_log import KeptLog, LogPage, LogPart, TaskLog
 from kazoo_tasks.ports import LogStore
 
 #: How much of a log that goes on is written a second, as each time it is all of it.
@@ -76,7 +76,7 @@ class TaskLogs:
 
     def removed(self, task: Task) -> None:
         """Drop what the task had said."""
-        for attempt in range(1, task.attempt + 1):
+        for attempt in range(task.attempt + 1):
             self._live.pop((task.id, attempt), None)
             self._wake((task.id, attempt))
         if task.attempt:
@@ -110,19 +110,19 @@ class TaskLogs:
         self._keep_few()
 
     async def _write(self, key: _Key, live: _Live) -> None:
-        size, parts = live.log.size, list(live.log.parts)
+        kept = live.log.kept
         try:
-            await self._store.write(*key, parts)
+            await self._store.write(*key, kept)
         except StoreUnavailable as error:
             self.refused = str(error)
         else:
             self.refused = None
-            live.written = size
-            live.due = self._monotonic() + sum(len(part.data) for _, part in parts) / _BYTES_PER_S
+            live.written = kept.size
+            live.due = self._monotonic() + _weight(kept) / _BYTES_PER_S
 
     def _keep_few(self) -> None:
         unwritten = [(key, live) for key, live in self._live.items() if live.is_over]
-        sizes = [sum(len(part.data) for _, part in live.log.parts) for _, live in unwritten]
+        sizes = [_weight(live.log.kept) for _, live in unwritten]
         excess = sum(sizes) - _MAX_UNWRITTEN
         for (key, _), size in zip(unwritten, sizes, strict=True):
             if excess <= 0:
@@ -158,3 +158,7 @@ class TaskLogs:
         for more in self._waiting.get(key, ()):
             if not more.done():
                 more.set_result(None)
+
+
+def _weight(kept: KeptLog) -> int:
+    return sum(len(part.data) for _, part in kept.parts)

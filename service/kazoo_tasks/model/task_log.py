@@ -6,7 +6,7 @@ Pure; filled by core.task_logs, written to disk by store.task_logs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -49,6 +49,18 @@ class LeftOut(NamedTuple):
     size: int
 
 
+class KeptLog(NamedTuple):
+    """A log as it is kept on disk.
+
+    Attributes:
+        size: Of all that was said.
+        parts: What is left of it, each with its place.
+    """
+
+    size: int
+    parts: list[tuple[int, LogPart]]
+
+
 class LogPage(NamedTuple):
     """Some of a log.
 
@@ -76,18 +88,20 @@ class TaskLog:
         self.size = 0
 
     @classmethod
-    def restored(cls, parts: Iterable[tuple[int, LogPart]]) -> TaskLog:
-        """The log whose parts were these, each with its place."""
+    def restored(cls, kept: KeptLog) -> TaskLog:
+        """The log of which this was kept; to be read only."""
         log = cls(0)
-        log._tail.extend(parts)
-        if log._tail:
-            place, last = log._tail[-1]
-            log.size = place + len(last.data)
+        log._tail.extend(kept.parts)
+        log.size = kept.size
         return log
 
     @property
-    def parts(self) -> Iterator[tuple[int, LogPart]]:
-        """All that is kept, each part with its place."""
+    def kept(self) -> KeptLog:
+        """All of it that is to be kept."""
+        return KeptLog(self.size, list(self._parts))
+
+    @property
+    def _parts(self) -> Iterator[tuple[int, LogPart]]:
         yield from self._head
         yield from self._tail
 
@@ -108,7 +122,7 @@ class TaskLog:
         """What was said from a place on, up to about so many bytes, but one part at least."""
         parts: list[LogPart | LeftOut] = []
         place, room = min(place, self.size), max_bytes
-        for start, part in self.parts:
+        for start, part in self._parts:
             end = start + len(part.data)
             if end <= place:
                 continue
@@ -120,6 +134,10 @@ class TaskLog:
                 part = part._replace(data=part.data[place - start :])  # noqa: PLW2901 - the rest of it
             parts.append(part)
             place, room = end, room - len(part.data) - _PART_BYTES
+        else:
+            if place < self.size:
+                parts.append(LeftOut(self.size - place))
+                place = self.size
         return LogPage(parts, place, self.size)
 
     def _whole(self, part: LogPart) -> LogPart:

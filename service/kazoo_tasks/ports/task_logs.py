@@ -5,25 +5,25 @@ No implementation; store.task_logs has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
-from kazoo_tasks.model.task_log import LogPart
+from kazoo_tasks.model.task_log import KeptLog
 
 
 class LogStore(Protocol):
     """One log for each attempt that said something."""
 
-    async def write(self, task_id: str, attempt: int, parts: Sequence[tuple[int, LogPart]]) -> None:
-        """Keep the parts of a log, each with its place in it, instead of what was kept of it.
+    async def write(self, task_id: str, attempt: int, kept: KeptLog) -> None:
+        """Keep this of a log, instead of what was kept of it.
 
         Raises:
             StoreUnavailable: It could not be written; what was kept is untouched.
         """
         ...
 
-    async def read(self, task_id: str, attempt: int) -> list[tuple[int, LogPart]]:
-        """The parts of a log; none if there is none.
+    async def read(self, task_id: str, attempt: int) -> KeptLog:
+        """What is kept of a log; an empty one if there is none.
 
         Raises:
             StoreUnavailable: It cannot be read.

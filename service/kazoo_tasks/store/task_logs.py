@@ -16,10 +16,12 @@ from typing import Final, TypeVar
 import structlog
 
 from kazoo_tasks.model.errors import StoreUnavailable
-from kazoo_tasks.model.task_log import LogPart, Stream
+from kazoo_tasks.model.task_log import KeptLog, LogPart, Stream
 from kazoo_tasks.store.directory import DataDirectory, create_private
 
 _MAGIC: Final = b"kazoo-tasks log 1\n"
+#: The first words of a file, and how many bytes were said in all.
+_HEAD: Final = struct.Struct(f">{len(_MAGIC)}sQ")
 #: Place, Unix time, stream and number of the bytes that follow.
 _PART: Final = struct.Struct(">QdBI")
 _CODES: Final = {Stream.STDOUT: 1, Stream.STDERR: 2, Stream.LOGGING: 3}
@@ -40,11 +42,11 @@ class TaskLogFiles:
         self._path = DataDirectory(data_dir.absolute()).task_logs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="task-logs")
 
-    async def write(self, task_id: str, attempt: int, parts: Sequence[tuple[int, LogPart]]) -> None:
+    async def write(self, task_id: str, attempt: int, kept: KeptLog) -> None:
         """See `ports.LogStore`."""
-        await self._run(_write, self._file(task_id, attempt), parts)
+        await self._run(_write, self._file(task_id, attempt), kept)
 
-    async def read(self, task_id: str, attempt: int) -> list[tuple[int, LogPart]]:
+    async def read(self, task_id: str, attempt: int) -> KeptLog:
         """See `ports.LogStore`."""
         return await self._run(_read, self._file(task_id, attempt))
 
@@ -68,12 +70,12 @@ class TaskLogFiles:
         return self._path / task_id[:2] / f"{task_id}.{attempt}"
 
 
-def _write(file: Path, parts: Sequence[tuple[int, LogPart]]) -> None:
+def _write(file: Path, kept: KeptLog) -> None:
     draft = file.with_name(file.name + _DRAFT)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_private(draft)
-        draft.write_bytes(b"".join(_encoded(parts)))
+        draft.write_bytes(b"".join(_encoded(kept)))
         draft.replace(file)
     except OSError as error:
         with suppress(OSError):
@@ -82,34 +84,35 @@ def _write(file: Path, parts: Sequence[tuple[int, LogPart]]) -> None:
         raise StoreUnavailable(message) from error
 
 
-def _encoded(parts: Sequence[tuple[int, LogPart]]) -> Iterator[bytes]:
-    yield _MAGIC
-    for place, (at, stream, data) in parts:
+def _encoded(kept: KeptLog) -> Iterator[bytes]:
+    yield _HEAD.pack(_MAGIC, kept.size)
+    for place, (at, stream, data) in kept.parts:
         yield _PART.pack(place, at, _CODES[stream], len(data))
         yield data
 
 
-def _read(file: Path) -> list[tuple[int, LogPart]]:
+def _read(file: Path) -> KeptLog:
     try:
         content = file.read_bytes()
     except FileNotFoundError:
-        return []
+        return KeptLog(0, [])
     except OSError as error:
         message = f"{file} cannot be read: {error.strerror}"
         raise StoreUnavailable(message) from error
-    parts, is_whole = _decoded(content)
+    kept, is_whole = _decoded(content)
     if not is_whole:
         # What comes before the damage is right, and better than nothing.
-        _log.warning("task_logs.damaged", file=str(file), readable_parts=len(parts))
-    return parts
+        _log.warning("task_logs.damaged", file=str(file), readable_parts=len(kept.parts))
+    return kept
 
 
-def _decoded(content: bytes) -> tuple[list[tuple[int, LogPart]], bool]:
-    """The parts, up to where it makes no sense, and whether that is the end."""
+def _decoded(content: bytes) -> tuple[KeptLog, bool]:
+    """What is kept, up to where it makes no sense, and whether that is the end."""
     parts: list[tuple[int, LogPart]] = []
-    if not content.startswith(_MAGIC):
-        return parts, False
-    begin = len(_MAGIC)
+    magic, size = _HEAD.unpack_from(content.ljust(_HEAD.size, b"\0"))
+    if magic != _MAGIC:
+        return KeptLog(0, parts), False
+    begin = _HEAD.size
     while begin + _PART.size <= len(content):
         place, at, code, length = _PART.unpack_from(content, begin)
         end = begin + _PART.size + length
@@ -117,7 +120,7 @@ def _decoded(content: bytes) -> tuple[list[tuple[int, LogPart]], bool]:
             break
         parts.append((place, LogPart(at, _STREAMS[code], content[begin + _PART.size : end])))
         begin = end
-    return parts, begin == len(content)
+    return KeptLog(size, parts), begin == len(content)
 
 
 def _unlink(files: Sequence[Path]) -> None:
