@@ -35,6 +35,7 @@ _SAMPLES: Final[Mapping[str, Any]] = {
     "etag": f'W/"{"0" * 32}"',
     "gregorian": 63_631_324_961,
     "seconds": 100,
+    "number": 1,
     "failure": "(<0.29082.4>) error: timeout_value",
 }
 
@@ -45,6 +46,8 @@ def has_shape(value: object, shape: str) -> bool:
         return type(value) is int and value in _TIMES
     if shape == "seconds":
         return type(value) is int and value in _RUNS_S
+    if shape == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     pattern = shape[1:-1] if shape.startswith("/") else _TEXTS[shape]
     return isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL) is not None
 

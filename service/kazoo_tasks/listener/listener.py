@@ -236,7 +236,7 @@ class Listener:
         if not request.explain:
             return self._result(request, task_text(task))
         explained = {**task_object(task), "explain": self._handlers.explain(task)}
-        return self._result(request, encode(explained))
+        return self._result(request, encode(dict(sorted(explained.items()))))
 
     async def _pool(self, request: wire.PoolRequest) -> bytes:
         slots = (slot._asdict() for slot in self._handlers.slots())
