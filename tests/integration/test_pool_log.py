@@ -128,3 +128,40 @@ async def test_a_result_has_the_limit_of_its_function(bench: Bench) -> None:
     assert await bench.run("say_briefly", 8) == Succeeded(b'"xxxxxxxx"')
     failure = await bench.failure("say_briefly", 9)
     assert failure.reason.endswith("to be JSON of at most 10 bytes, got 11 bytes")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"R",
+        b"Rtask-1\nnull",
+        b"R{task}\n[]",
+        b'R{task}\n{"at": 1.0, "level": "info"}',
+        b'R{task}\n{"at": true, "level": "info", "text": "x"}',
+        b'R{task}\n{"at": 1.0, "level": "info", "text": "x", "more": 1}',
+        b'R{task}\n{"at": 1.0, "level": "info", "text": 7}',
+        b'Rsomebody-else\n{"at": 1.0, "level": "info", "text": "x"}',
+        b"R{task}\n" + b"x" * 150_000,
+        b"nonsense",
+        b"F",
+        b"F" + b"x" * 1_000,
+        b"\xff" * 100,
+    ],
+)
+async def test_junk_in_the_place_of_records_is_nothing(bench: Bench, message: bytes) -> None:
+    """Whoever a task says it is, and however often it asks whether all is read."""
+    task_id = await bench.begin("forge_record", message.hex())
+    await bench.outcome(task_id)
+    assert bench.logs.keys() <= {task_id}
+    assert [record["text"] for record in records(bench, task_id)] == ["honest"]
+    await bench.whole()
+    assert await bench.result("forge_record", "") is None
+
+
+async def test_a_copy_of_the_child_takes_no_answers(bench: Bench) -> None:
+    """A task may fork and let both sides return; one of them is the child, and goes on."""
+    for _ in range(20):
+        task_id = await bench.begin("say_twice")
+        assert await bench.outcome(task_id) == Succeeded(b"1")
+        assert bench.printed(task_id) == b"x" * 60_000

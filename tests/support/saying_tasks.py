@@ -115,3 +115,23 @@ def say_each_time(path: str) -> int:
     while attempt == 1:
         time.sleep(1)
     return attempt
+
+
+@task
+def forge_record(hexadecimal: str) -> None:
+    """Write into the socket over which records go, and then log a record."""
+    handler = logging.getLogger().handlers[0]
+    connection = handler.said._connection  # type: ignore[attr-defined]  # that of the pool
+    message = bytes.fromhex(hexadecimal).replace(b"{task}", context().task_id.encode())
+    for _ in range(100):
+        if message:
+            connection.send(message)
+    context().log("honest")
+
+
+@task
+def say_twice() -> int:
+    """Print, fork, and let both sides come to the end."""
+    context().log("before")
+    os.write(1, b"x" * 60_000)
+    return 1 if os.fork() else 2

@@ -18,7 +18,7 @@ from kazoo_tasks.model.task_log import LogPart, Stream
 from kazoo_tasks.pool.fork_client import Child
 from kazoo_tasks.pool.in_flight import InFlight
 from kazoo_tasks.pool.output import LogLines, read_once
-from kazoo_tasks.pool.said import IS_READ, MAX_RECORD_BYTES, READ, RECORD
+from kazoo_tasks.pool.said import IS_READ, MAX_ANSWER_BYTES, MAX_RECORD_BYTES, READ, RECORD
 from kazoo_tasks.wire.codec import decode_object
 
 Tell = Callable[[str, LogPart], None]
@@ -89,10 +89,10 @@ class Capture:
             if not message:
                 self._loop.remove_reader(self._records.fileno())
                 return
-            if message == IS_READ:
+            if message.startswith(IS_READ):
                 self._read_all()
                 with suppress(OSError):  # it is gone, or asks without waiting for the answers
-                    self._records.send(READ)
+                    self._records.send(READ + message[1:MAX_ANSWER_BYTES])
             else:
                 self._take(message)
 

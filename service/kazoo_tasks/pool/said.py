@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import sys
 import termios
@@ -21,8 +22,10 @@ from kazoo_tasks.pool.result import encode
 #: What a message of the socket begins with: a record, or the question whether all is read that was said.
 RECORD: Final = b"R"
 IS_READ: Final = b"F"
-#: The answer to the question.
+#: What the answer begins with; the number of the question follows in both.
 READ: Final = b"G"
+NUMBER_BYTES: Final = 8
+MAX_ANSWER_BYTES: Final = 1 + NUMBER_BYTES
 #: Longer texts lose their end, and larger fields all but their size; a whole record goes into one message.
 MAX_TEXT: Final = 16 * 1024
 MAX_FIELDS_BYTES: Final = 16 * 1024
@@ -63,6 +66,7 @@ class Said:
     def __init__(self, connection: socket.socket) -> None:
         """Take a connected socket that keeps messages apart."""
         self._connection = connection
+        self._owner = os.getpid()
         self._has_records = False
         #: The task that runs; what is logged outside of one is only printed.
         self.task_id = ""
@@ -80,10 +84,16 @@ class Said:
         """Have all be read that the run has said; nothing is asked if there is nothing."""
         if not (self._has_records or _is_unread(1) or _is_unread(2)):
             return
+        if os.getpid() != self._owner:
+            # A copy that the task made of us: it would take the answer that we wait for, and has no end to tell.
+            return
         self._has_records = False
         try:
-            self._connection.send(IS_READ)
-            self._connection.recv(len(READ))
+            # A number that nobody can guess: a task could have asked, and left the answers there for its end.
+            number = os.urandom(NUMBER_BYTES)
+            self._connection.send(IS_READ + number)
+            while self._connection.recv(MAX_ANSWER_BYTES) not in (READ + number, b""):
+                pass
         except OSError:
             # As above: what is unread may be taken for the next run's.
             return
