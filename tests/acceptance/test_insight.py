@@ -44,7 +44,14 @@ async def test_tasks_are_explained(amqp_url: str, tmp_path: Path) -> None:
             task: (await get(door, f"{task}?explain=true"))[1]["explain"] for task in (runs, waits, pending)
         }
         assert (explained[runs]["slot"], explained[runs]["processes"]) == (1, 1)
-        assert explained[runs]["limits"] == {"timeout_s": 86_400.0, "memory_bytes": 2**31, "processes": 256}
+        assert explained[runs]["log_bytes"] == 0
+        assert explained[runs]["limits"] == {
+            "timeout_s": 86_400.0,
+            "memory_bytes": 2**31,
+            "processes": 256,
+            "result_bytes": 65_536,
+            "log_bytes": 2**20,
+        }
         assert (explained[waits], explained[pending]) == (
             {"waits_for": "a slot", "before_it": 0},
             {"waits_for": "its start"},

@@ -66,7 +66,8 @@ def soonest_s(usage: Usage, limits: Limits) -> float:
 
 
 def _mib(size: int) -> str:
-    return f"{size / _MIB:,.0f} MiB"
+    # Up, so that what is a little more than its limit does not look the same.
+    return f"{-(-size // _MIB):,} MiB"
 
 
 def _tree(pid: int) -> Iterator[int]:
