@@ -174,7 +174,7 @@ async def test_limits_go_on_when_a_look_fails(bench: Bench, monkeypatch: pytest.
             raise failures.pop()
         return usage_of(pid)
 
-    monkeypatch.setattr("kazoo_tasks.pool.slot.usage_of", look)
+    monkeypatch.setattr("kazoo_tasks.pool.usage.usage_of", look)
     bench.limits = Limits(memory_bytes=100 * _MIB)
     outcome = failed(await bench.outcome(await bench.begin("take_memory", 2_000)))
     assert outcome.reason.startswith("memory: ")

@@ -16,6 +16,7 @@ import pika
 #: How a real Kazoo stamps its messages: Gregorian microseconds.
 KAZOO_TIMESTAMP: Final = 63963000000000000
 EXCHANGES: Final = {"tasks": "topic", "targeted": "direct", "nodes": "fanout"}
+_OPERATORS: Final = frozenset({"snapshot_req", "pool_req", "reload_req"})
 _LIMIT_S: Final = 10.0
 
 
@@ -99,7 +100,8 @@ class Stranger:
     def send(self, event: str, **fields: Any) -> None:
         """Send a request as a real Kazoo would."""
         body = json.dumps(self.request(event, **fields)).encode()
-        self.post(body, f"tasks.{event.removesuffix('_req')}", timestamp=KAZOO_TIMESTAMP)
+        key = "tasks.operator" if event in _OPERATORS else "tasks"
+        self.post(body, f"{key}.{event.removesuffix('_req')}", timestamp=KAZOO_TIMESTAMP)
 
     def ask(self, event: str, **fields: Any) -> Post:
         """Send a request, and wait for its reply."""

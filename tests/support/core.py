@@ -98,6 +98,15 @@ class HandPool:
         idle = range(len(busy) + 1, self.size + 1)
         return busy + [SlotReport(n, "idle", n, None, None, 1, 2**20, 0.5) for n in idle]
 
+    async def prepare_reload(self) -> None:
+        """See `ports.Pool`."""
+
+    def discard_reload(self) -> None:
+        """See `ports.Pool`."""
+
+    def reload(self) -> None:
+        """See `ports.Pool`."""
+
     async def close(self) -> None:
         """See `ports.Pool`."""
 

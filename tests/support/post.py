@@ -11,7 +11,8 @@ from typing import Any
 from kazoo_tasks.bus.memory import MemoryBroker, MemoryBus
 from kazoo_tasks.listener.announcer import Announcer
 from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
-from kazoo_tasks.listener.listener import Listener
+from kazoo_tasks.listener.listener import Listener, Operations
+from kazoo_tasks.model.errors import CannotReload
 from kazoo_tasks.ports import Incoming, Outgoing, Subscription
 from kazoo_tasks.wire.codec import decode_object, encode
 from kazoo_tasks.wire.header import Sender
@@ -35,10 +36,18 @@ class Crossbar:
         replies = Replies(SENDER)
         self.announcer = Announcer(self.service_bus, replies)
         asked = AskedSnapshots(office.journal, office.clock.monotonic, interval_s=60)
-        self.listener = Listener(self.service_bus, office.handlers, replies, office.background, asked.take)
+        operations = Operations(asked.take, self._reload)
+        self.listener = Listener(self.service_bus, office.handlers, replies, office.background, operations)
         self.mail: list[dict[str, Any]] = []
         self._inbox: Subscription | None = None
+        #: Why the task modules cannot be loaded, if they cannot.
+        self.unloadable: str | None = None
         self._ids = itertools.count()
+
+    async def _reload(self) -> dict[str, str]:
+        if self.unloadable:
+            raise CannotReload(self.unloadable)
+        return {"timer": "0123456789ab"}
 
     async def open(self) -> Crossbar:
         """Connect both sides."""

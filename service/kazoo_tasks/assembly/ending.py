@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -32,6 +32,12 @@ class Ending:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        # It asks for a reload, where there is something to reload, and else for nothing.
+        self.on_hangup(lambda: None)
+
+    def on_hangup(self, call: Callable[[], object]) -> None:
+        """Do this at each SIGHUP."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
 
     async def unless_asked(self, starting: Coroutine[Any, Any, T]) -> T:
         """What something comes to that may take long; it is given up when the operator asks for an end.

@@ -10,19 +10,21 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
-from kazoo_tasks.assembly.catalogue import build_catalogue, module_paths
+from kazoo_tasks.assembly.catalogue import build_catalogue, module_paths, rebuild_catalogue
 from kazoo_tasks.assembly.clock import SystemClock
 from kazoo_tasks.assembly.collector import Collector
 from kazoo_tasks.assembly.door import sender_of
 from kazoo_tasks.assembly.health import Check, bus_check
 from kazoo_tasks.assembly.journal import build_journal
 from kazoo_tasks.assembly.loop import Loop
+from kazoo_tasks.assembly.reload import Reload
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
@@ -33,9 +35,9 @@ from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
 from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
 from kazoo_tasks.listener.heartbeat import Heartbeat
-from kazoo_tasks.listener.listener import Listener
+from kazoo_tasks.listener.listener import Listener, Operations
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
-from kazoo_tasks.model.errors import RequestsStopped, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.errors import CannotReload, RequestsStopped, StoreBroken, StoreUnavailable
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.supervisor import ProcessPool
 from kazoo_tasks.ports import Bus, Journal, LogStore
@@ -83,7 +85,10 @@ class Service:
         self._runner = Runner(self._ledger, self._pool, self._background, limits, self._logs)
         handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
-        self._listener = Listener(self._bus, handlers, replies, self._background, asked.take)
+        rebuild = partial(rebuild_catalogue, paths, settings.max_arguments_bytes)
+        self.reload = Reload(self._pool, self._catalogue, rebuild, self._runner.review)
+        operations = Operations(asked.take, self.reload)
+        self._listener = Listener(self._bus, handlers, replies, self._background, operations)
         self._heartbeat = Heartbeat(self._bus, replies, clock.now(), settings.zone, settings.heartbeat_s)
         self._watchdog = Watchdog(self._bus, replies, lambda: self._listener.arrived, Watch())
         self._collector = Collector()
@@ -133,6 +138,10 @@ class Service:
             functions=self._catalogue.names,
         )
 
+    def reload_asked(self) -> None:
+        """Load the task modules anew; how it went is in the log."""
+        self._background.start(self._reload(), "reload")
+
     def checks(self) -> dict[str, Check]:
         """How each part of it is."""
         return {
@@ -166,7 +175,7 @@ class Service:
         Set `hurry` to end running tasks without waiting for them.
         """
         _log.info("service.draining", grace_s=self._settings.drain_s)
-        self._draining = True
+        self._draining = self.reload.is_closed = True
         await self._bus.stop_consuming()
         await self._background.settle(_SETTLE_S)
         await _first(self._runner.drain(self._settings.drain_s), hurry.wait())
@@ -177,6 +186,10 @@ class Service:
         await self._stack.aclose()
         # Below a name of their own: `stack`, a request's key, is one that structlog writes as a traceback.
         _log.info("service.stopped", requests=dict(self._listener.counts))
+
+    async def _reload(self) -> None:
+        with suppress(CannotReload):  # told by then
+            await self.reload()
 
     async def _recover(self) -> None:
         changes = list(settle(self._ledger.registry, self._catalogue, self._ledger.now()))

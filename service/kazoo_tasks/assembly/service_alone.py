@@ -38,6 +38,7 @@ async def run(settings: Settings) -> None:
         opened_service(settings, bus, ending.hurry) as service,
     ):
         health.add(service.checks())
+        ending.on_hangup(service.reload_asked)
         await ending.come(service.broken)
 
 

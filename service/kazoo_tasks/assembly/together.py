@@ -28,4 +28,5 @@ async def run(settings: Settings) -> None:
         closing(gateway),
     ):
         health.add(service.checks())
+        ending.on_hangup(service.reload_asked)
         await ending.come(service.broken)

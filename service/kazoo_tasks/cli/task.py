@@ -22,6 +22,9 @@ from kazoo_tasks.settings import Settings
 Gregorian = Annotated[
     int | None, typer.Option(metavar="SECONDS", help="Gregorian seconds, as tasks have them.")
 ]
+#: As long as Kazoo's crossbar waits; and for modules, which may import much.
+_PATIENCE_S: Final = 2.0
+_RELOAD_S: Final = 60.0
 #: All but the end of a line and the tabulator.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -35,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command()(stack)
     app.command()(log)
     app.command()(pool)
+    app.command()(reload)
     app.command()(start)
     app.command()(stop)
     app.command()(remove)
@@ -137,6 +141,13 @@ def pool(config: Config = None, bus: BusUrl = None) -> None:
         print(json.dumps(slot))
 
 
+def reload(config: Config = None, bus: BusUrl = None) -> None:
+    """Load the task modules anew; what runs ends with the code that it began with."""
+    versions = _reply(settings_of(config, bus), "reload_req", {}, _RELOAD_S)["Reply"]
+    for module, version in sorted(versions.items()):
+        print(f"{module}  {version}")
+
+
 def start(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
     """Run a pending task."""
     _show(settings_of(config, bus), "start_req", {"Task-ID": task})
@@ -156,11 +167,13 @@ def _show(settings: Settings, event: str, fields: Mapping[str, object]) -> None:
     print(json.dumps(_reply(settings, event, fields)["Reply"]))
 
 
-def _reply(settings: Settings, event: str, fields: Mapping[str, object]) -> dict[str, Any]:
+def _reply(
+    settings: Settings, event: str, fields: Mapping[str, object], within_s: float = _PATIENCE_S
+) -> dict[str, Any]:
     from kazoo_tasks.assembly.client import connected
 
     async def asked() -> dict[str, Any]:
-        async with connected(settings) as ask:
+        async with connected(settings, within_s) as ask:
             return await ask(event, fields)
 
     return asyncio.run(asked())

@@ -6,7 +6,7 @@ Given imported modules; asked by the handlers for every task that is added, and 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
@@ -47,14 +47,20 @@ class Entry:
 class Catalogue:
     """The closed set of what a request may name; a name from outside is only ever looked up here."""
 
-    def __init__(self, modules: Iterable[ModuleType], max_arguments_bytes: int = MAX_ARGUMENTS_BYTES) -> None:
-        """Read what the modules offer.
+    def __init__(
+        self,
+        modules: Iterable[ModuleType],
+        max_arguments_bytes: int = MAX_ARGUMENTS_BYTES,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read what the modules offer; `versions` are those of their sources, by the last part of a module's path.
 
         Raises:
             CannotStart: A module offers nothing, two have one name, or a function cannot be called from outside.
         """
         self._max_arguments_bytes = max_arguments_bytes
         self._modules: dict[str, dict[str, Entry]] = {}
+        self._versions = dict(versions or {})
         for module in modules:
             name = module.__name__.rpartition(".")[2]
             if name in self._modules:
@@ -65,6 +71,15 @@ class Catalogue:
     def names(self) -> list[str]:
         """Every function as `module.function`."""
         return [f"{module}.{name}" for module, entries in self._modules.items() for name in entries]
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Which source each module has, as a hash of it."""
+        return self._versions
+
+    def become(self, other: Catalogue) -> None:
+        """Offer what another one does, from here on."""
+        self._modules, self._versions = other._modules, other._versions
 
     def offer(self, module: str, function: str) -> Offer | None:
         """What the function of a stored task promises; `None` if it is gone."""

@@ -1,6 +1,6 @@
-"""What becomes of tasks that a former start of the service left unfinished.
+"""What becomes of tasks that a former start of the service left unfinished, or whose module was loaded anew.
 
-Touches only the schedule it is given; asked once, at the start. Who owned a task decides, never how old it is.
+Touches only the schedule it is given; asked by the service. Who owned a task decides, never how old it is.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.registry import Registry
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure
@@ -33,10 +34,23 @@ def resume(tasks: Iterable[Task], catalogue: Catalogue, schedule: Schedule) -> N
     """Let waiting tasks wait again, in the order of their starts; park those whose function is gone."""
     waiting = (task for task in tasks if task.status is Status.WAITING)
     for task in sorted(waiting, key=lambda task: (task.started_at, task.seq)):
-        if catalogue.offer(task.module, task.function) is None:
-            schedule.park(task.id, f"{task.module}.{task.function} is no longer offered")
-        else:
-            schedule.enqueue(task.id)
+        _wait(task, catalogue, schedule)
+
+
+def review(registry: Registry, catalogue: Catalogue, schedule: Schedule) -> None:
+    """Park what waits for a function that is gone by now, and let what is parked wait for one that is back."""
+    for task_id in (*schedule.waiting, *schedule.parked):
+        task = registry.get(task_id)
+        is_offered = catalogue.offer(task.module, task.function) is not None
+        if is_offered == (task_id in schedule.parked) and schedule.withdraw(task_id):
+            _wait(task, catalogue, schedule)
+
+
+def _wait(task: Task, catalogue: Catalogue, schedule: Schedule) -> None:
+    if catalogue.offer(task.module, task.function) is None:
+        schedule.park(task.id, f"{task.module}.{task.function} is no longer offered")
+    else:
+        schedule.enqueue(task.id)
 
 
 def _settled(task: Task, catalogue: Catalogue, now: int) -> Change | None:

@@ -20,10 +20,14 @@ class RunLimits:
         self, catalogue: Catalogue, service: Limits = NO_LIMITS, accounts: Mapping[str, Limits] | None = None
     ) -> None:
         """Take the limits of every run, and of those of some accounts."""
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._service = service
         self._accounts = accounts or {}
         self._known: dict[tuple[str, str, str | None], Limits] = {}
+
+    def forget(self) -> None:
+        """Work them out anew: functions may have others now."""
+        self._known.clear()
 
     def of(self, task: Task) -> Limits:
         """Those of a task's next run."""
@@ -34,6 +38,6 @@ class RunLimits:
         return self._known[key]
 
     def _worked_out(self, module: str, function: str, account: str | None) -> Limits:
-        own = self._catalogue.offer(module, function)
+        own = self.catalogue.offer(module, function)
         whole = [self._service, self._accounts[account] if account is not None else None, own]
         return reduce(tightest, (limits for limits in whole if limits is not None))

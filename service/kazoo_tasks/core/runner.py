@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.read_ahead import PATIENCE_S, ReadAhead
+from kazoo_tasks.core.recovery import review, settle
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.core.task_logs import TaskLogs
@@ -108,6 +109,7 @@ class Runner:
             return {"waits_for": "its child to begin it"} if task.status is Status.RUNNING else {}
         taken = {name: value for name, value in slot._asdict().items() if name not in ("state", "task_id")}
         taken["log_bytes"] = self._logs.size(task)
+        taken["version"] = task.version
         limits = asdict(self._limits.of(task))
         if task.checkpoint is not None:
             taken["checkpoint"] = JsonText(task.checkpoint)
@@ -119,6 +121,21 @@ class Runner:
         self._endings.setdefault(task_id, []).append(ended)
         self._pool.stop(task_id)
         await asyncio.wait([ended], timeout=within_s)
+
+    async def review(self) -> None:
+        """Look again at what waits, since the catalogue is another."""
+        catalogue, schedule = self._limits.catalogue, self.schedule
+        self._limits.forget()
+        parked = list(schedule.parked)
+        async with self._ledger.locks.hold(*parked):
+            # What was interrupted and is offered again ends, or may run again, as at a start.
+            tasks = [self._ledger.registry.get(task_id) for task_id in parked if task_id in schedule.parked]
+            changes = list(settle(tasks, catalogue, self._ledger.now()))
+            await self._ledger.commit(changes)
+            for change in changes:
+                schedule.withdraw(change.task.id)
+            review(self._ledger.registry, catalogue, schedule)
+        self._come_round()
 
     async def drain(self, grace_s: float) -> None:
         """Run nothing more, and let what runs come to its end, but no longer than `grace_s`."""
@@ -197,7 +214,7 @@ class Runner:
         return bool(self._reports or self._kept or self._over)
 
     def _claimed(self, task: Task) -> Launch:
-        assigned = task.assign(self._ledger.epoch)
+        assigned = self._as_assigned(task)
         return Launch(assigned, (Change(Kind.STARTED, task), Change(Kind.ASSIGNED, assigned)), claimed=True)
 
     def _begin(self, launches: Sequence[Launch]) -> None:
@@ -228,11 +245,14 @@ class Runner:
 
     def _assigned(self, task_id: str) -> Task | None:
         try:
-            return self._ledger.registry.get(task_id).assign(self._ledger.epoch)
+            return self._as_assigned(self._ledger.registry.get(task_id))
         except Refused:
             # Stopped or removed between its turn in the queue and this one: nothing to run.
             self.schedule.release()
             return None
+
+    def _as_assigned(self, task: Task) -> Task:
+        return task.assign(self._ledger.epoch, self._limits.catalogue.versions.get(task.module))
 
     async def _put_back(self, tasks: Sequence[Task]) -> None:
         for task in tasks:

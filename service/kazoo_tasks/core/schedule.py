@@ -43,6 +43,11 @@ class Schedule:
         """Tasks that cannot be run for now, and why."""
         return self._parked
 
+    @property
+    def waiting(self) -> list[str]:
+        """Tasks that wait and are not assigned, in their order."""
+        return list(self._waiting)
+
     def before(self, task_id: str) -> int:
         """How many tasks run before one that waits."""
         return len(self._unbegun) + sum(1 for _ in takewhile(lambda each: each != task_id, self._waiting))

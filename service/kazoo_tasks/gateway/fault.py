@@ -122,6 +122,7 @@ REFUSALS: Final[Mapping[str, Callable[[Asked, dict[str, Any]], Fault]]] = {
     "already_started": _wrong_state,
     "bad_arguments": lambda _, detail: invalid(detail),
     "bad_start_key": _bad_start_key,
+    "cannot_reload": lambda *_: UNSPECIFIED,
     "msg_id_conflict": lambda *_: CONFLICT,
     "no_function": _no_function,
     "no_module": lambda _, detail: unknown(detail.get("module")),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -50,6 +50,18 @@ _log = structlog.get_logger(__name__)
 _Verb = Callable[[Any], Awaitable[bytes]]
 
 
+class Operations(NamedTuple):
+    """What an operator can ask for beside the verbs.
+
+    Attributes:
+        snapshot: Takes one of the store.
+        reload: Loads the task modules anew; gives their versions.
+    """
+
+    snapshot: Callable[[], Awaitable[SnapshotInfo]]
+    reload: Callable[[], Awaitable[Mapping[str, str]]]
+
+
 class Listener:
     """Answers requests. A message is acked after its effect is on disk and its reply is sent, and in no other case.
 
@@ -62,14 +74,14 @@ class Listener:
         handlers: Handlers,
         replies: Replies,
         background: BackgroundTasks,
-        snapshot: Callable[[], Awaitable[SnapshotInfo]],
+        operations: Operations,
     ) -> None:
-        """Answer over `bus` with `replies`; `snapshot` is the store's."""
+        """Answer over `bus` with `replies`."""
         self._bus = bus
         self._handlers = handlers
         self._replies = replies
         self._background = background
-        self._snapshot = snapshot
+        self._operations = operations
         self._reads: dict[type[wire.Request], _Verb] = {
             wire.LookupRequest: self._look_up,
             wire.ReadRequest: self._read,
@@ -86,6 +98,7 @@ class Listener:
             wire.StopRequest: self._stop,
             wire.RemoveRequest: self._remove,
             wire.SnapshotRequest: self._take_snapshot,
+            wire.ReloadRequest: self._reload,
         }
         self._gate = Gate()
         #: How many messages arrived, whatever they were.
@@ -299,7 +312,10 @@ class Listener:
         return self._result(request, encode(told))
 
     async def _take_snapshot(self, request: wire.SnapshotRequest) -> bytes:
-        return self._result(request, encode(asdict(await self._snapshot())))
+        return self._result(request, encode(asdict(await self._operations.snapshot())))
+
+    async def _reload(self, request: wire.ReloadRequest) -> bytes:
+        return self._result(request, encode(dict(await self._operations.reload())))
 
     def _result(self, request: wire.Request, value: bytes, more: Mapping[str, object] | None = None) -> bytes:
         return self._replies.reply(f"{request.key}_resp", request.msg_id, value, more or {})

@@ -112,6 +112,16 @@ class TooSoon(Refused):
     reply = "too_soon"
 
 
+class CannotReload(Refused):
+    """The task modules cannot be loaded anew, and all is as it was; `detail` has the reason."""
+
+    reply = "cannot_reload"
+
+    def __init__(self, message: str | None = None, detail: dict[str, object] | None = None) -> None:
+        """Tell the reason to whoever asked."""
+        super().__init__(message, detail or {"reason": message})
+
+
 class MsgIdConflict(Refused):
     """This Msg-ID was used for another request."""
 

@@ -42,6 +42,7 @@ class Task(NamedTuple):
         result: JSON text, if the function returned something.
         progress: JSON text of the last progress that the function reported.
         checkpoint: JSON text of what the function had kept for its next attempt, as long as there may be one.
+        version: That of its module's source when it was last handed to a child.
     """
 
     seq: int
@@ -60,6 +61,7 @@ class Task(NamedTuple):
     result: bytes | None = None
     progress: bytes | None = None
     checkpoint: bytes | None = None
+    version: str | None = None
 
     @property
     def status(self) -> Status:
@@ -85,15 +87,15 @@ class Task(NamedTuple):
             raise AlreadyStarted
         return self._replace(started_at=max(at, self.submitted_at))
 
-    def assign(self, epoch: int) -> Task:
-        """Hand it to a child.
+    def assign(self, epoch: int, version: str | None = None) -> Task:
+        """Hand it to a child, which has this version of its module.
 
         Raises:
             NotRunning: It does not wait.
         """
         if self.status is not Status.WAITING:
             raise NotRunning
-        return self._replace(attempt=self.attempt + 1, epoch=epoch)
+        return self._replace(attempt=self.attempt + 1, epoch=epoch, version=version)
 
     def requeue(self) -> Task:
         """Let it wait again after an interruption; its attempts stay counted.

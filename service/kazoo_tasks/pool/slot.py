@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from kazoo_tasks.model.limits import NO_LIMITS
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool import outcomes
 from kazoo_tasks.pool.capture import Capture
@@ -20,7 +21,7 @@ from kazoo_tasks.pool.link import Link
 from kazoo_tasks.pool.observer import Loss, SlotObserver, State
 from kazoo_tasks.pool.outcomes import Handling
 from kazoo_tasks.pool.stack_reader import ask_for_stack
-from kazoo_tasks.pool.usage import LOOK_S, Usage, excess, soonest_s, usage_of
+from kazoo_tasks.pool.usage import LOOK_S, LimitWatch, Usage, usage_of
 from kazoo_tasks.pool.wear import Rules, Wear
 from kazoo_tasks.ports import Assignment, SlotReport
 
@@ -54,17 +55,13 @@ class Slot:
         self._link: Link | None = None
         self._capture: Capture | None = None
         self._in_flight: InFlight | None = None
-        self._began_at = self._look_at = 0.0
+        self._began_at = 0.0
+        self._watch = LimitWatch(NO_LIMITS, 0.0)
         self._handling = Handling()
         self._wear = Wear(rules, loop.time)
         self._worker = NOBODY
         self._was_ready = self._orphaned = self._deliberate = False
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def occupied(self) -> bool:
-        """Whether there is a process."""
-        return self._child is not None
 
     @property
     def pid(self) -> int | None:
@@ -99,7 +96,7 @@ class Slot:
         if self.state is State.IDLE:
             return 1 + ahead
         fresh = self.state is State.BUSY and self._loop.time() - self._began_at < _FRESH_S
-        if not ahead or not fresh or self._orphaned:
+        if not ahead or not fresh or self._orphaned or self._wear.is_outdated:
             return 0
         if self._in_flight is None or self._link is None or self._link.is_full:
             return 0
@@ -150,23 +147,29 @@ class Slot:
             self._child.signal_group(signal.SIGTERM)
             self._set_timer(grace_s, lambda: self._kill_after(grace_s))
 
+    def outdate(self) -> None:
+        """Have this child begin nothing more, and be replaced as soon as it is at nothing."""
+        self._wear.is_outdated = True
+        if self.state is State.IDLE:
+            self.retire(self._rules.stop_grace_s)
+        elif self.state is State.BUSY and self._in_flight is not None:
+            unbegun = self._in_flight.take_back()
+            self._idle_if_done()
+            self._return(unbegun)
+
     def enforce(self, now: float) -> float:
         """Hold the run that is under way to its limits; gives when to look at it again."""
         run = self._in_flight.first if self._in_flight is not None else None
         if run is None or self._child is None or self.state is not State.BUSY:
             return now + LOOK_S
-        limits = run.limits
-        if limits.timeout_s is not None and now - self._began_at >= limits.timeout_s:
-            self._handling.timeout_s = limits.timeout_s
+        if self._watch.is_too_long(now):
+            self._handling.timeout_s = run.limits.timeout_s
             self._ask_to_end(run)
-        elif now >= self._look_at and (limits.memory_bytes is not None or limits.processes is not None):
-            usage = usage_of(self._child.pid)
-            self._look_at = now + soonest_s(usage, limits)
-            if exceeded := excess(usage, limits):
-                self._handling.limit = exceeded
-                self._turn(State.STOPPING)
-                self._kill()
-        return min(self._look_at, now + LOOK_S) if self._look_at > now else now + LOOK_S
+        elif exceeded := self._watch.excess(self._child.pid, now):
+            self._handling.limit = exceeded
+            self._turn(State.STOPPING)
+            self._kill()
+        return self._watch.again(now)
 
     async def stack(self) -> str:
         """The stack of the run that is under way; empty if the child does not answer."""
@@ -177,10 +180,6 @@ class Slot:
         usage = usage_of(self._child.pid) if self._child is not None else Usage(0, 0, 0.0)
         running_s = None if self.running is None else round(self._loop.time() - self._began_at, 3)
         return SlotReport(self.number, str(self.state), self.pid, self.running, running_s, *usage)
-
-    def rest(self) -> None:
-        """Say that there will be no child for a while."""
-        self.state = State.RESTING
 
     # --- what the link hears ---
 
@@ -301,7 +300,7 @@ class Slot:
 
     def _begin(self, run: Assignment) -> None:
         self._began_at = self._loop.time()
-        self._look_at = self._began_at + LOOK_S
+        self._watch = LimitWatch(run.limits, self._began_at)
         self._observer.began(run.task_id)
 
     def _idle_if_done(self) -> None:
@@ -313,8 +312,8 @@ class Slot:
             self._observer.returned(unbegun, first=first)
 
     def _become_idle(self) -> None:
-        if self._orphaned:
-            # Nobody could tell how this child ends, so it has had its last run.
+        if self._orphaned or self._wear.is_outdated:
+            # Nobody could tell how this child ends, or there is newer code: it has had its last run.
             self.retire(self._rules.stop_grace_s)
         elif self._link is not None and not self._link.between_frames:
             # Whatever it is, it would be taken for the answer of the next run.

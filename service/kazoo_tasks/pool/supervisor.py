@@ -6,11 +6,9 @@ Touches the slots and the thread in which children are forked; called by core.ha
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
 import structlog
@@ -18,11 +16,9 @@ import structlog
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.model.task_log import LogPart
-from kazoo_tasks.pool.child import Brief
-from kazoo_tasks.pool.fork_client import Child, ForkServerClient
+from kazoo_tasks.pool.fork_servers import ForkServers, Generation
 from kazoo_tasks.pool.intensity import Intensity, Restart
 from kazoo_tasks.pool.observer import Loss, State
-from kazoo_tasks.pool.output import Output
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.slot import Slot
 from kazoo_tasks.pool.usage import LOOK_S
@@ -35,8 +31,6 @@ _DYING_S = 5.0
 _HANG_UP_AGAIN_S = 0.1
 #: Longer arguments go to an idle child only, and nothing is sent behind them: they would lie twice in our memory.
 _MAX_AHEAD_BYTES = 16 * 1024
-#: The slot of what the fork server prints, as others begin with 1.
-_FORK_SERVER = 0
 #: How often the next child gets a run because the one before died when it was to begin it.
 _MAX_RETURNS = 3
 
@@ -67,10 +61,9 @@ class ProcessPool:
         self._closing = False
         self._watcher: PoolWatcher
         self._loop: asyncio.AbstractEventLoop
-        self._fork_server: ForkServerClient
-        self._server_output: Output | None = None
+        self._servers: ForkServers
+        self._generations: dict[Slot, Generation] = {}
         self._watching: asyncio.TimerHandle | None = None
-        self._fork_thread: ThreadPoolExecutor
 
     @property
     def size(self) -> int:
@@ -98,9 +91,7 @@ class ProcessPool:
             CannotStart: A child does not come up; the message says why.
         """
         self._watcher, self._loop = watcher, asyncio.get_running_loop()
-        self._fork_server = ForkServerClient(self._settings.modules, self._hear_of_server)
-        # Forking blocks for some milliseconds, and for as long as the task modules' import at the first time.
-        self._fork_thread = ThreadPoolExecutor(1, thread_name_prefix="pool-fork")
+        self._servers = ForkServers(self._loop, self._settings)
         for number in range(1, self.size + 1):
             self._open_slot(number)
         try:
@@ -173,6 +164,20 @@ class ProcessPool:
         """Every slot, and what its child takes."""
         return [slot.report() for slot in self._slots]
 
+    async def prepare_reload(self) -> None:
+        """See `ports.Pool`."""
+        await self._servers.prepare()
+
+    def discard_reload(self) -> None:
+        """See `ports.Pool`."""
+        self._servers.discard()
+
+    def reload(self) -> None:
+        """See `ports.Pool`."""
+        self._servers.switch()
+        for slot in self._slots:
+            slot.outdate()
+
     async def close(self) -> None:
         """End all children and whatever they started, then the fork server; runs under way are not reported.
 
@@ -188,7 +193,7 @@ class ProcessPool:
         if self._forks:
             await asyncio.wait(self._forks, timeout=self._settings.close_grace_s)
         await self._end_children()
-        await self._end_fork_server()
+        await self._end_fork_servers()
 
     # --- what the slots tell ---
 
@@ -265,6 +270,8 @@ class ProcessPool:
 
     def lost(self, slot: Slot, loss: Loss) -> None:
         """Have the slot filled again, when its restart intensity allows."""
+        if (generation := self._generations.pop(slot, None)) is not None:
+            self._servers.left(generation)
         if self._closing:
             self._note_emptied()
         elif not self._fail_start(slot, f"child {slot.number} ended before it was ready: {loss.status}"):
@@ -307,7 +314,7 @@ class ProcessPool:
     def _wait_to_fill(self, slot: Slot, restart: Restart) -> None:
         if restart.rests:
             _log.error("pool.slot_rests", slot=slot.number, for_s=restart.delay_s)
-            slot.rest()
+            slot.state = State.RESTING
         if restart.delay_s:
             self._timers[slot] = self._loop.call_later(restart.delay_s, self._fill, slot)
         else:
@@ -321,35 +328,21 @@ class ProcessPool:
         fork.add_done_callback(self._forks.discard)
 
     async def _fork(self, slot: Slot) -> None:
-        settings = self._settings
-        brief = Brief(slot.number, settings.modules, settings.max_result_bytes)
+        generation = self._servers.present
         try:
-            child = await self._loop.run_in_executor(self._fork_thread, self._fork_server.fork, brief)
+            child = await generation.fork(slot.number)
         except (OSError, EOFError) as error:
             why = f"it could not be forked: {type(error).__name__}: {error}"
             self.lost(slot, Loss(why, was_ready=False, deliberate=False))
-        else:
-            self._take_in(slot, child)
-
-    def _hear_of_server(self, output_fd: int) -> None:
-        self._loop.call_soon_threadsafe(self._read_server, output_fd)
-
-    def _read_server(self, output_fd: int) -> None:
-        self._leave_server()
-        self._server_output = Output(self._loop, output_fd, _FORK_SERVER)
-
-    def _leave_server(self) -> None:
-        if self._server_output is not None:
-            self._server_output.close()
-            os.close(self._server_output.fd)
-            self._server_output = None
-
-    def _take_in(self, slot: Slot, child: Child) -> None:
+            return
         if self._closing:
             # Born too late to be of use; without its lifeline it dies.
             child.let_go()
-        else:
-            slot.adopt(child)
+            return
+        self._generations[slot] = generation
+        slot.adopt(child)
+        if generation is not self._servers.present:
+            slot.outdate()
 
     def _fail_start(self, slot: Slot, reason: str) -> bool:
         """Tell whether this was part of the start, which it then ends."""
@@ -375,15 +368,13 @@ class ProcessPool:
             _log.error("pool.children_stuck", pids=self.pids)
 
     def _note_emptied(self) -> None:
-        if not any(slot.occupied for slot in self._slots):
+        if not any(slot.pid is not None for slot in self._slots):
             self._emptied.set()
 
-    async def _end_fork_server(self) -> None:
+    async def _end_fork_servers(self) -> None:
         # Killing the server is what lets a fork end that hangs in it, and with it the thread; more than once, since
         # that fork may have been about to start the server anew.
         while self._forks:
-            self._fork_server.hang_up()
+            self._servers.hang_up()
             await asyncio.wait(self._forks, timeout=_HANG_UP_AGAIN_S)
-        await self._loop.run_in_executor(self._fork_thread, self._fork_server.close)
-        self._fork_thread.shutdown()
-        self._leave_server()
+        await self._servers.close()

@@ -48,6 +48,34 @@ def usage_of(pid: int) -> Usage:
     return Usage(count, memory, ticks * _TICK_S)
 
 
+class LimitWatch:
+    """Holds one run to those of its limits that are looked at from outside."""
+
+    __slots__ = ("_began_at", "_limits", "_look_at")
+
+    def __init__(self, limits: Limits, began_at: float) -> None:
+        """Take the limits of a run that begins now, in monotonic seconds."""
+        self._limits = limits
+        self._began_at = began_at
+        self._look_at = began_at + LOOK_S
+
+    def is_too_long(self, now: float) -> bool:
+        """Whether it has had its time."""
+        return self._limits.timeout_s is not None and now - self._began_at >= self._limits.timeout_s
+
+    def excess(self, pid: int, now: float) -> str:
+        """What a process and all below it have more of than they may, if it is time to look."""
+        if now < self._look_at or (self._limits.memory_bytes is None and self._limits.processes is None):
+            return ""
+        usage = usage_of(pid)
+        self._look_at = now + soonest_s(usage, self._limits)
+        return excess(usage, self._limits)
+
+    def again(self, now: float) -> float:
+        """When to look again."""
+        return min(self._look_at, now + LOOK_S) if self._look_at > now else now + LOOK_S
+
+
 def excess(usage: Usage, limits: Limits) -> str:
     """What is more than it may be, as the task's error tells it; nothing if nothing is."""
     if limits.memory_bytes is not None and usage.memory_bytes > limits.memory_bytes:

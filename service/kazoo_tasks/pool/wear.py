@@ -42,11 +42,15 @@ class Wear:
         self._rules = rules
         self._now = now
         self._runs = 0
+        #: Its code is not the present one.
+        self.is_outdated = False
         self._weighed_at = now()
 
     def ran(self, pid: int) -> bool:
         """Count a run that is over; whether that was the child's last."""
         self._runs += 1
+        if self.is_outdated:
+            return True
         if self._rules.max_runs is not None and self._runs >= self._rules.max_runs:
             return True
         if self._rules.max_child_bytes is None or self._now() - self._weighed_at < _INTERVAL_S:

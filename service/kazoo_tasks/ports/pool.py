@@ -131,6 +131,26 @@ class Pool(Protocol):
         """Every slot, and what its child takes."""
         ...
 
+    async def prepare_reload(self) -> None:
+        """Have the task modules imported afresh, beside what runs; what was prepared before is let go of.
+
+        Raises:
+            CannotReload: They cannot be; the message says which and why.
+        """
+        ...
+
+    def discard_reload(self) -> None:
+        """Let go of what was prepared."""
+        ...
+
+    def reload(self) -> None:
+        """Have every run from here on begin with what was prepared; those that are under way go on as they are.
+
+        Raises:
+            CannotReload: Nothing was prepared.
+        """
+        ...
+
     async def close(self) -> None:
         """End all children and whatever they started; runs under way end as `interrupted` without being reported."""
         ...

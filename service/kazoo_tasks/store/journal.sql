@@ -44,6 +44,7 @@ CREATE TABLE remembered (
 -- kept beside. `mended` is of kazoo_tasks.store.mending.
 -- name: schema_2
 ALTER TABLE task ADD COLUMN checkpoint BLOB;
+ALTER TABLE task ADD COLUMN version TEXT;
 UPDATE task SET progress = NULL WHERE progress <> mended(progress);
 UPDATE task SET result = mended(result) WHERE result <> mended(result);
 UPDATE task SET
@@ -56,7 +57,7 @@ UPDATE task SET arguments = CAST('[' || mended(arguments) || ']' AS BLOB) WHERE 
 
 -- For reading an older file as the newest release would, without changing it.
 -- name: view_1
-CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version FROM main.task
 
 -- name: read_meta
 SELECT key, value FROM meta
@@ -72,13 +73,13 @@ SELECT count(*) FROM task
 
 -- name: read_tasks
 SELECT seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
-       stop_asked, error, result, progress, checkpoint
+       stop_asked, error, result, progress, checkpoint, version
 FROM task ORDER BY seq
 
 -- name: put_tasks
 INSERT OR REPLACE INTO task (
     seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
-    stop_asked, error, result, progress, checkpoint
+    stop_asked, error, result, progress, checkpoint, version
 ) VALUES :rows
 
 -- name: remove_tasks

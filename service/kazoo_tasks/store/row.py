@@ -88,6 +88,7 @@ def _task_row(task: Task) -> tuple[object, ...]:
         task.result,
         task.progress,
         task.checkpoint,
+        task.version,
     )
 
 
@@ -112,6 +113,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             word(result, result) if result and len(result) <= _SHORT else result,
             progress,
             checkpoint,
+            word(version, version),
         )
         for (
             seq,
@@ -130,6 +132,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             result,
             progress,
             checkpoint,
+            version,
         ) in rows
     ]
 

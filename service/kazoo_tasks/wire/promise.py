@@ -18,6 +18,7 @@ Refusal = Literal[
     "already_started",
     "bad_arguments",
     "bad_start_key",
+    "cannot_reload",
     "datastore_fault",
     "msg_id_conflict",
     "no_function",
@@ -254,6 +255,14 @@ class SnapshotReply(Header):
     event_category: Literal["tasks"] = Field(alias="Event-Category")
     reply: dict[str, Any] | Literal["datastore_fault", "too_soon"] = Field(alias="Reply")
     error: dict[str, Any] | None = Field(None, alias="Error", description="when to ask again")
+
+
+class ReloadReply(Header):
+    """The version of each module that was loaded, by the last part of its path."""
+
+    event_category: Literal["tasks"] = Field(alias="Event-Category")
+    reply: dict[str, str] | Literal["cannot_reload"] = Field(alias="Reply")
+    error: dict[str, Any] | None = Field(None, alias="Error", description="why not")
 
 
 class ErrorReply(Header):

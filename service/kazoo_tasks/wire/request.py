@@ -211,6 +211,14 @@ class PoolRequest(Request):
     event_name: Literal["pool_req"] = Field(alias="Event-Name")
 
 
+class ReloadRequest(Request):
+    """Load the task modules anew. An operator's request."""
+
+    key = "reload"
+    is_operators = True
+    event_name: Literal["reload_req"] = Field(alias="Event-Name")
+
+
 class CanaryRequest(Request):
     """Nothing is asked: that it arrives proves that requests do. The service's own."""
 
@@ -232,6 +240,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         RemoveRequest,
         SnapshotRequest,
         PoolRequest,
+        ReloadRequest,
         CanaryRequest,
     )
 }

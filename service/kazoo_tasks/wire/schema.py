@@ -22,6 +22,7 @@ from kazoo_tasks.wire.promise import (
     LookupReply,
     PoolReply,
     ReadReply,
+    ReloadReply,
     RemoveReply,
     SnapshotReply,
     StackReply,
@@ -48,6 +49,7 @@ _REPLIES: Final[dict[str, type[BaseModel]]] = {
     "stop": StopReply,
     "remove": RemoveReply,
     "snapshot": SnapshotReply,
+    "reload": ReloadReply,
 }
 RestPutBody: Final = create_model(
     "RestPutBody",
