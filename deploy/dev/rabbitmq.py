@@ -66,12 +66,15 @@ class PrivateNode:
 
     Attributes:
         directory: Where its configuration, data and logs are.
+        ports: All that it has.
         port: Where it speaks AMQP, the same at every start.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, ports: list[int] | None = None) -> None:
+        """Have it in `directory`; `ports` are those of one that another process of ours has started there."""
         self.directory = directory.resolve()
-        self.port, self._dist_port, self._epmd_port = _free_ports(3)
+        self.ports = ports or _free_ports(3)
+        self.port, self._dist_port, self._epmd_port = self.ports
         self._name = f"private{self.port}@localhost"
         self._keeper: subprocess.Popen[bytes] | None = None
 

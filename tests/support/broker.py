@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -39,41 +39,6 @@ SHORTAGES: Final = {
     "memory": ("set_vm_memory_high_watermark", "0.00001", "0.4"),
     "disk": ("set_disk_free_limit", "1000000GB", "50MB"),
 }
-
-
-class VirtualHosts(Protocol):
-    """Makes and removes virtual hosts."""
-
-    def add_vhost(self, name: str) -> None:
-        """A virtual host of this name exists, and the tests' user may do anything in it."""
-
-    def delete_vhost(self, name: str) -> None:
-        """The virtual host of this name is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionBroker:
-    """The broker that all tests of a session share.
-
-    Attributes:
-        url: Its default virtual host, with a slash at the end.
-        description: What was chosen.
-        hosts: How it gets further virtual hosts.
-    """
-
-    url: str
-    description: str
-    hosts: VirtualHosts
-
-    @contextmanager
-    def fresh_vhost(self) -> Iterator[str]:
-        """The URL of a virtual host that nobody else uses, gone afterwards."""
-        name = f"test-{secrets.token_hex(6)}"
-        self.hosts.add_vhost(name)
-        try:
-            yield f"{self.url}{name}"
-        finally:
-            self.hosts.delete_vhost(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +79,58 @@ class Management:
             pytest.fail(f"expected {method} {path} of the broker's management API to succeed, got {status}")
 
 
+@dataclass(frozen=True, slots=True)
+class SessionBroker:
+    """The broker that all tests of a session share.
+
+    Attributes:
+        url: Its default virtual host, with a slash at the end.
+        description: What was chosen.
+        hosts: How it gets further virtual hosts.
+    """
+
+    url: str
+    description: str
+    hosts: PrivateNode | Management
+
+    def told(self) -> dict[str, Any]:
+        """What another process needs to use it as well."""
+        shared: dict[str, Any] = {"url": self.url, "description": self.description}
+        if isinstance(self.hosts, PrivateNode):
+            return {**shared, "directory": str(self.hosts.directory), "ports": self.hosts.ports}
+        return {**shared, "management": self.hosts.address}
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Self:
+        """The broker that another process has told of."""
+        if "directory" in told:
+            hosts: PrivateNode | Management = PrivateNode(Path(told["directory"]), told["ports"])
+        else:
+            hosts = Management(told["management"])
+        return cls(told["url"], told["description"], hosts)
+
+    @contextmanager
+    def fresh_vhost(self) -> Iterator[str]:
+        """The URL of a virtual host that nobody else uses, gone afterwards."""
+        name = f"test-{secrets.token_hex(6)}"
+        self.hosts.add_vhost(name)
+        try:
+            yield f"{self.url}{name}"
+        finally:
+            self.hosts.delete_vhost(name)
+
+
 _STARTED = pytest.StashKey[ExitStack]()
 _SHARED = pytest.StashKey[SessionBroker]()
+#: How a process that runs tests for another finds what that has started.
+_WORKER_INPUT: Final = "broker"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the mark that `pytest_collection_modifyitems` gives."""
     config.addinivalue_line("markers", "broker: uses the session's broker, whichever that is")
+    if getattr(config.option, "numprocesses", None):
+        config.pluginmanager.register(Shared())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -131,15 +141,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("broker")
 
 
+class Shared:
+    """Hooks of the process that has others run the tests: they all use the one broker that it starts."""
+
+    @pytest.hookimpl
+    def pytest_report_header(self, config: pytest.Config) -> str:
+        """Start it, and say at the head of the run which it is."""
+        return _told(config)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Have a process know it."""
+        if _SHARED in node.config.stash:
+            node.workerinput[_WORKER_INPUT] = node.config.stash[_SHARED].told()
+
+
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     """Start the broker if a test wants one, and say at the head of the run which it is."""
     if config.option.collectonly or not any(item.get_closest_marker("broker") for item in items):
         return []
-    try:
-        return [f"broker: {_shared(config).description}"]
-    except (NodeFailed, ContainerFailed) as failure:
-        # The tests that want it fail by themselves; the others may run.
-        return [f"broker: none, {failure}"]
+    return [_told(config)]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -179,8 +200,18 @@ def private_broker(tmp_path: Path) -> Iterator[PrivateNode]:
         yield node
 
 
+def _told(config: pytest.Config) -> str:
+    try:
+        return f"broker: {_shared(config).description}"
+    except (NodeFailed, ContainerFailed) as failure:
+        # The tests that want it fail by themselves; the others may run.
+        return f"broker: none, {failure}"
+
+
 def _shared(config: pytest.Config) -> SessionBroker:
     """The session's broker, started by whoever asks first."""
+    if told := getattr(config, "workerinput", {}).get(_WORKER_INPUT):
+        return SessionBroker.of(told)
     if _SHARED not in config.stash:
         with ExitStack() as started:
             config.stash[_SHARED] = _find(started)
