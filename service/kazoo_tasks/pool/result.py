@@ -46,6 +46,10 @@ def encode(result: object, limit: int) -> bytes:
     Raises:
         NoJson: There is none, or it breaks the rule for all JSON.
     """
+    if isinstance(result, str) and len(result) > limit:
+        # Its JSON text, which has quotes besides, would be made only to be refused: for 1 GB in ten seconds and 3 GB.
+        message = f"at least {len(result) + 2} bytes"
+        raise NoJson(message)
     text = _text(result)
     if len(text) > limit:
         message = f"{len(text)} bytes"

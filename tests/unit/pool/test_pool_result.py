@@ -125,6 +125,12 @@ def test_a_set_without_an_order_is_written_as_it_comes() -> None:
         assert len(json.loads(encode(value, 100))) == 2
 
 
+def test_a_text_that_is_too_long_is_not_even_written() -> None:
+    """A gigabyte would take three more and ten seconds, only to be refused; so its quotes are the least that it has."""
+    with pytest.raises(NoJson, match=r"^at least 13 bytes$"):
+        encode("\udc80" * 11, 10)
+
+
 def test_what_is_just_within_the_rule_is_written() -> None:
     """Brackets and commas inside of text are none, and depth is not width."""
     for value in (_nested(240), [[]] * 1_000, ['[{,\\"' * 1_000] * 300, [0] * 131_071):
