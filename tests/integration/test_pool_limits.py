@@ -77,12 +77,11 @@ async def test_a_cooperative_function_asks(bench: Bench, tmp_path: Path) -> None
     assert await ended(bench, "stopped", "ask", str(tmp_path / "file")) == Succeeded(b'"asked"')
 
 
-@pytest.mark.parametrize("way", ["stopped", "too long"])
 @pytest.mark.parametrize("function", ["swallow", "block_signals"])
-async def test_what_does_not_end_is_killed(bench: Bench, tmp_path: Path, way: str, function: str) -> None:
-    """After its grace."""
-    outcome = failed(await ended(bench, way, function, str(tmp_path / "file")))
-    failure, words = STOPPED if way == "stopped" else TIMED_OUT
+async def test_what_does_not_end_in_time_is_killed(bench: Bench, tmp_path: Path, function: str) -> None:
+    """After its grace, as what does not end on request."""
+    outcome = failed(await ended(bench, "too long", function, str(tmp_path / "file")))
+    failure, words = TIMED_OUT
     assert (outcome.failure, outcome.reason) == (failure, f"{words}by SIGKILL after 0.5 s grace")
 
 
@@ -90,12 +89,6 @@ async def test_a_regular_expression_that_goes_astray_is_ended(bench: Bench) -> N
     """It is C code that looks for signals."""
     outcome = failed(await ended(bench, "too long", "match_for_ever"))
     assert (outcome.failure, outcome.reason) == (Failure.TIMEOUT, "it ran for longer than 0.2 s, by SIGTERM")
-
-
-async def test_what_goes_wrong_while_it_tidies_up_is_told(bench: Bench, tmp_path: Path) -> None:
-    """As how it ended; the child is no worse for it."""
-    outcome = failed(await ended(bench, "stopped", "fail_while_tidying", str(tmp_path / "file")))
-    assert (outcome.failure, outcome.reason) == (Failure.STOPPED, "stopped on request, KeyboardInterrupt()")
 
 
 async def test_a_run_that_reports_without_end_tidies_up(bench: Bench, tmp_path: Path) -> None:

@@ -58,16 +58,6 @@ def swallow(path: str) -> None:
             time.sleep(_LONG_S)
 
 
-@task
-def fail_while_tidying(path: str) -> None:
-    """Raise something else on the way out."""
-    try:
-        Path(f"{path}.pid").write_text(str(os.getpid()), encoding="ascii")
-        time.sleep(_LONG_S)
-    finally:
-        raise KeyboardInterrupt
-
-
 @task(cooperative=True)
 def ask(path: str) -> str:
     """Ask whether to end."""

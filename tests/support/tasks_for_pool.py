@@ -138,13 +138,6 @@ def raise_on_sigterm(path: str) -> None:
 
 
 @task
-def loop_for_ever() -> None:
-    """Never return."""
-    while True:
-        pass
-
-
-@task
 def hold_the_interpreter(path: str) -> None:
     """Spend ages in C without letting any other thread run."""
     Path(path).write_text(str(os.getpid()), encoding="ascii")
@@ -259,7 +252,6 @@ def not_json(kind: str) -> object:
         "nan": float("nan"),
         "surrogate": "\udc80",
         "deep": deep,
-        "object": object(),
     }[kind]
 
 
