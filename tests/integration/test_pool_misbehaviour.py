@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kazoo_tasks.model.limits import NO_LIMITS
-from kazoo_tasks.model.outcome import Failed, Outcome
-from support.footprint import Household, household, is_at_it, worked
-from support.misbehaviour import GRACE_S, MISBEHAVIOURS, MODULE, End, Misbehaviour
-from support.pool import Bench, a_pool, until, written
+from kazoo_tasks.model.outcome import Outcome, Succeeded
+from support.footprint import Household, household
+from support.misbehaviour import GRACE_S, MISBEHAVIOURS, MODULE, SLEEPER, STOPPED, End, Misbehaviour
+from support.pool import Bench, a_pool
+from support.stopping import begun, stops_s
 
 
 @pytest.fixture
@@ -24,36 +23,19 @@ def ours() -> Iterator[Household]:
         yield made
 
 
-async def begun(bench: Bench, row: Misbehaviour, file: Path) -> str:
-    """Have it begin and, if it goes on until it is stopped, get so far that it goes on."""
-    bench.limits = row.limits
-    task_id = await bench.begin(row.function, *row.arguments(str(file)))
-    if row.end is End.STOP:
-        pid = await written(file)
-        ticks = worked(pid)
-        await until(lambda: is_at_it(pid, ticks))
-    return task_id
-
-
-def words(outcome: Outcome) -> str:
-    """The reason of a failure, or the text of a result."""
-    return outcome.reason if isinstance(outcome, Failed) else (outcome.result or b"").decode()
-
-
 async def behaving_pids(bench: Bench) -> set[int]:
     """Run a well-behaved function in each slot, at the same time, as soon as all are idle; gives who did."""
     await bench.whole()
     runs = [bench.a_run("behave") for _ in range(bench.pool.size)]
     assert bench.pool.assign(runs) == bench.pool.size
     outcomes = [await bench.outcome(run.task_id) for run in runs]
-    return {json.loads(words(outcome)) for outcome in outcomes}
+    return {json.loads(outcome.result or b"") for outcome in outcomes if isinstance(outcome, Succeeded)}
 
 
 async def ended(bench: Bench, row: Misbehaviour, file: Path) -> tuple[Outcome, float]:
     """How it ends, and after how many seconds; another slot works on beside it."""
     since = time.monotonic()
     task_id = await begun(bench, row, file)
-    bench.limits = NO_LIMITS
     assert await bench.result("behave")
     if row.end is End.STOP:
         since = time.monotonic()
@@ -75,8 +57,7 @@ async def test_it_ends_right_and_the_pool_is_whole(
     async with a_pool(modules=(MODULE,), stop_grace_s=GRACE_S) as bench:
         before = ours.footprint(bench.pool)
         outcome, took_s = await ended(bench, row, tmp_path / "pid")
-        assert getattr(outcome, "failure", None) is row.failure, outcome
-        assert re.fullmatch(row.told, words(outcome)), outcome
+        assert row.is_right(outcome), outcome
         assert took_s < row.within_s
         # What it changed of its process is looked for before the next function runs there, and may cost the child.
         await behaving_pids(bench)
@@ -84,3 +65,19 @@ async def test_it_ends_right_and_the_pool_is_whole(
         assert await behaving_pids(bench) == set(bench.pool.pids.values())
         # What may be in there is one file, of the size that its limit allows.
         assert size_of_files(tmp_path) <= 4 * 2**20
+
+
+async def test_a_stop_is_quick(tmp_path: Path) -> None:
+    """From the request until the process is gone. `make soak` has many more of them, and the promised figures."""
+    async with a_pool(modules=(MODULE,), size=1, stop_grace_s=GRACE_S) as bench:
+        took_s = await stops_s(bench, SLEEPER, tmp_path, 100)
+    assert took_s[50] < 0.1
+    assert took_s[99] < GRACE_S
+
+
+@pytest.mark.parametrize("row", STOPPED, ids=lambda row: row.name)
+async def test_a_stop_takes_no_longer_than_its_grace(tmp_path: Path, row: Misbehaviour) -> None:
+    """The same, for those that may not listen."""
+    async with a_pool(modules=(MODULE,), size=1, stop_grace_s=GRACE_S) as bench:
+        took_s = await stops_s(bench, row, tmp_path, 2)
+    assert took_s[-1] < GRACE_S + 2

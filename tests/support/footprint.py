@@ -100,17 +100,6 @@ def household() -> Iterator[Household]:
         _be_subreaper(0)
 
 
-def is_at_it(pid: int, ticks: int) -> bool:
-    """Whether a process sleeps, is stopped, or has worked on for two ticks since it had worked for so many."""
-    return _state(pid) in {"S", "T"} or worked(pid) >= ticks + 2
-
-
-def worked(pid: int) -> int:
-    """How many ticks of processor time it has used."""
-    fields = stat(pid)
-    return int(fields[11]) + int(fields[12]) if fields else 0
-
-
 def descriptors(pid: int) -> int:
     """How many it has open; none if it is gone."""
     with suppress(FileNotFoundError, ProcessLookupError):

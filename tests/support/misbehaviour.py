@@ -5,12 +5,13 @@ Pure; read by the tests of the pool that try each once, stop some of them often,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from kazoo_tasks.model.limits import NO_LIMITS, Limits
-from kazoo_tasks.model.outcome import Failure
+from kazoo_tasks.model.outcome import Failed, Failure, Outcome
 
 MODULE: Final = "support.misbehaving_for_pool"
 GRACE_S: Final = 0.5
@@ -38,7 +39,7 @@ class Misbehaviour:
         name: What a reader calls it.
         function: Of `MODULE`.
         failure: The class, or `None` if it succeeds all the same.
-        told: A regular expression for the whole reason, or for the result as JSON text.
+        told: A regular expression for the whole reason, or the result as JSON text.
         size: What the function takes beside its path, if it takes something.
         within_s: From the beginning, or from the request to stop, until the outcome is known.
         soak_size: The same for a run among many; 0 if it is too dear for that, or would spoil what is measured.
@@ -59,6 +60,18 @@ class Misbehaviour:
         if self.size is None:
             return (path,)
         return path, self.soak_size if soak else self.size
+
+    def is_right(self, outcome: Outcome) -> bool:
+        """Whether it ended as it must, when it had got so far that it misbehaved."""
+        if isinstance(outcome, Failed):
+            return outcome.failure is self.failure and bool(re.fullmatch(self.told, outcome.reason))
+        return self.failure is None and (outcome.result or b"").decode() == self.told
+
+    def is_right_whenever(self, outcome: Outcome) -> bool:
+        """The same, for one that may have been stopped before."""
+        if self.end is not End.STOP or not isinstance(outcome, Failed):
+            return self.is_right(outcome)
+        return outcome.failure is Failure.STOPPED and outcome.reason.startswith("stopped on request, ")
 
 
 def _stopped(
@@ -218,3 +231,8 @@ MISBEHAVIOURS: Final = (
         soak_size=0,
     ),
 )
+
+#: Those that go on until they are stopped.
+STOPPED: Final = tuple(row for row in MISBEHAVIOURS if row.end is End.STOP)
+#: Those that a soak can have many of.
+CHEAP: Final = tuple(row for row in MISBEHAVIOURS if row.soak_size)
