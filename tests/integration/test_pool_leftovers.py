@@ -13,16 +13,9 @@ import pytest
 
 from kazoo_tasks.model.task_log import Stream
 from kazoo_tasks.pool import cgroup, descendants, proc
+from support.control_group import ROOT
 from support.pool import Bench, a_pool, all_written, await_death
 
-CGROUP = next(
-    (
-        Path(path)
-        for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-        if Path(path, "cgroup.procs").exists()
-    ),
-    None,
-)
 WAYS = ["stopped", "died", "ended", "closed"]
 
 
@@ -89,9 +82,9 @@ def test_without_lists_of_children_all_processes_are_searched(monkeypatch: pytes
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A control group, as systemd delegates one."""
-    if CGROUP is None or not os.access(CGROUP, os.W_OK):
+    if ROOT is None or not os.access(ROOT, os.W_OK):
         pytest.skip("needs a writable cgroup v2 and root")
-    place = CGROUP / f"kazoo-tasks-test-{os.getpid()}"
+    place = ROOT / f"kazoo-tasks-test-{os.getpid()}"
     place.mkdir()
     yield place
     place.rmdir()

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from kazoo_tasks.model.outcome import Outcome, Succeeded
+from support import control_group
 from support.footprint import Household, household
 from support.misbehaviour import GRACE_S, MISBEHAVIOURS, MODULE, SLEEPER, STOPPED, End, Misbehaviour
-from support.pool import Bench, a_pool
+from support.pool import Bench, a_pool, await_death, written
 from support.stopping import begun, stops_s
 
 
@@ -81,3 +82,18 @@ async def test_a_stop_takes_no_longer_than_its_grace(tmp_path: Path, row: Misbeh
     async with a_pool(modules=(MODULE,), size=1, stop_grace_s=GRACE_S) as bench:
         took_s = await stops_s(bench, row, tmp_path, 2)
     assert took_s[-1] < GRACE_S + 2
+
+
+async def test_nothing_stays_in_the_groups_of_a_fork_server_that_was_killed(tmp_path: Path) -> None:
+    """The next one looks for what is in them, a daemon too, and in the end they are gone; a run there goes on."""
+    with control_group.delegated() as group:
+        if group is None:
+            pytest.skip("needs a writable cgroup v2 and root")
+        async with a_pool(modules=(MODULE,)) as bench:
+            await bench.begin("sleep", str(tmp_path / "sleeper"))
+            sleeper = await written(tmp_path / "sleeper")
+            assert await bench.result("daemonize_and_kill_parent", str(tmp_path / "daemon")) == "orphaned"
+            daemon = await written(tmp_path / "daemon")
+            assert await bench.result("behave") not in {sleeper, daemon}
+            assert await_death([sleeper, daemon], within_s=2) == [sleeper]
+        assert control_group.groups_in(group) == []

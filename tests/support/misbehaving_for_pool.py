@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
 import re
 import signal
@@ -253,3 +254,32 @@ def stop_itself(path: str) -> None:
     _at_it(path)
     os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(_LONG_S)
+
+
+@task
+def double(number: int) -> int:
+    """Be short, and give what can be checked."""
+    return 2 * number
+
+
+@task
+def take_memory_at(path: str, mib: int, mib_a_s: int) -> None:
+    """Fill so much, and no faster; the file always says how much it has been, since nobody can ask in the end."""
+    held = []
+    with Path(path).open("r+b") as file, mmap.mmap(file.fileno(), 8) as counter:
+        began = time.monotonic()
+        for number in range(1, mib + 1):
+            held.append(b"x" * _MIB)
+            counter[:] = number.to_bytes(8, "big")
+            while time.monotonic() < began + number / mib_a_s:
+                pass
+        time.sleep(_LONG_S)
+
+
+@task
+def daemonize_and_kill_parent(path: str) -> str:
+    """Leave a process behind, and nobody who would look for it."""
+    daemonize(path)
+    while not Path(path).exists():
+        time.sleep(0.001)
+    return kill_parent(path)

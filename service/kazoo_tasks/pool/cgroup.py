@@ -6,12 +6,18 @@ Touches the file system of cgroup v2; used by the fork server. (Linux: Documenta
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _OWN: Final = Path("/proc/self/cgroup")
+_PROC: Final = Path("/proc")
+_HOMES: Final = "kazoo-tasks-"
+#: How long what was killed may take to leave its group, at the end.
+_DYING_S: Final = 1.0
+_MOMENT_S: Final = 0.01
 
 
 def delegated() -> Path | None:
@@ -30,8 +36,9 @@ class ChildGroups:
     """The groups of one fork server's children, by their process ids; where there are none, nothing happens."""
 
     def __init__(self, group: Path | None) -> None:
-        """Make one to have them all in, within `group`."""
-        self._home = group and group / f"kazoo-tasks-{os.getpid()}"
+        """Make one to have them all in, within `group`; those of fork servers that were killed are seen to as well."""
+        self._orphaned = _homes_of_the_dead(group) if group is not None else []
+        self._home = group and group / f"{_HOMES}{os.getpid()}"
         self._ended: set[Path] = set()
         if self._home is not None:
             try:
@@ -51,28 +58,51 @@ class ChildGroups:
     def end(self, pid: int) -> None:
         """Kill all that a dead child has left behind."""
         if self._home is not None:
-            place = self._home / str(pid)
-            with suppress(OSError):
-                (place / "cgroup.kill").write_text("1", "ascii")
-            self._ended.add(place)
+            self._kill(self._home / str(pid))
 
     def tidy(self) -> None:
         """Remove the groups in which nothing lives any more."""
-        for place in list(self._ended):
-            with suppress(OSError):  # something in it is still dying
-                place.rmdir()
-            if not place.exists():
-                self._ended.discard(place)
+        for place in [place for home in self._orphaned for place in _groups_in(home)]:
+            # A child may still be at its run, for which it needs no fork server.
+            if place.name not in _lines(place / "cgroup.procs"):
+                self._kill(place)
+        self._ended = {place for place in self._ended if not _is_removed(place)}
+        self._orphaned = [home for home in self._orphaned if not _is_removed(home)]
 
     def close(self) -> None:
         """Kill whatever is left in any of them, and remove them."""
-        if self._home is not None:
-            for place in [path for path in self._home.iterdir() if path.is_dir()]:
-                self.end(int(place.name))
+        homes = [home for home in (self._home, *self._orphaned) if home is not None]
+        for place in [place for home in homes for place in _groups_in(home)]:
+            self._kill(place)
+        self.tidy()
+        deadline = time.monotonic() + _DYING_S
+        while self._ended and time.monotonic() < deadline:
+            time.sleep(_MOMENT_S)
             self.tidy()
-            with suppress(OSError):
-                self._home.rmdir()
-                self._home = None
+        if self._home is not None and _is_removed(self._home):
+            self._home = None
+
+    def _kill(self, place: Path) -> None:
+        with suppress(OSError):
+            (place / "cgroup.kill").write_text("1", "ascii")
+        self._ended.add(place)
+
+
+def _homes_of_the_dead(group: Path) -> list[Path]:
+    homes = {path: path.name.removeprefix(_HOMES) for path in group.glob(f"{_HOMES}*")}
+    return [path for path, pid in homes.items() if pid.isdigit() and not (_PROC / pid).exists()]
+
+
+def _groups_in(group: Path) -> list[Path]:
+    with suppress(OSError):
+        return [path for path in group.iterdir() if path.is_dir()]
+    return []
+
+
+def _is_removed(place: Path) -> bool:
+    with suppress(OSError):  # something in it is still dying
+        place.rmdir()
+    return not place.exists()
 
 
 def _own_group() -> Path | None:

@@ -119,6 +119,8 @@ class ForkServer:
             _tell(status, pid)
         for fd in theirs:
             os.close(fd)
+        # It may take the place of a child that lost its fork server, whose death nobody here was told of.
+        self._groups.tidy()
         return True
 
     def _reap(self) -> None:
