@@ -16,7 +16,7 @@ SOURCES := service tests deploy/dev
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links --no-emit-options --strip-extras --allow-unsafe $(UPGRADE)
 
-.PHONY: help setup run test docker faults fuzz lint format types schemas docs lock bench profile clean
+.PHONY: help setup run test docker faults soak fuzz lint format types schemas docs lock bench profile clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ docker: setup ## Prove image and compose file, and the service with the broker i
 
 faults: setup ## Run the fault lab in its long form: half an hour, and the soak's FAULTS_SOAK_S=3600 on top
 	@FAULTS=long $(PY) -m pytest tests/faults -m "long or not long" -p no:randomly --durations=0
+
+soak: setup ## Run 100,000 tasks of which one in a hundred misbehaves, and stop many: two minutes (SOAK_TASKS=1000000, SOAK_SEED=1)
+	@$(PY) -m pytest tests/integration/test_pool_soak.py -m long --timeout $$(($(or $(SOAK_LIMIT_S),1800) + 60)) -p no:randomly
 
 fuzz: setup ## Send 20,000 odd values in at each way, and look for them at every door: half an hour (FUZZ_EXAMPLES=300)
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) $(PY) -m pytest tests/security/test_every_door.py tests/property/test_values.py \

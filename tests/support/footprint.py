@@ -55,6 +55,10 @@ class Household:
                 ours.pop(pid, None)
         return ours
 
+    def servers(self) -> list[int]:
+        """The fork servers among them."""
+        return [pid for pid, command in self.processes().items() if "fork server" in command]
+
     def footprint(self, pool: ProcessPool) -> Footprint:
         """What a pool takes now, when there is no other."""
         self.reap_orphans()
