@@ -11,6 +11,7 @@ MODULES = [
     "kazoo_tasks.model.outcome",
     "kazoo_tasks.wire.header",
     "kazoo_tasks.wire.page",
+    "support.trend",
 ]
 
 
