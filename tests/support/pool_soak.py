@@ -50,6 +50,8 @@ class Scale:
 
 
 SCALE: Final = Scale()
+#: Made once for each, as the core does it: the pool keeps what it has made of each object.
+_LIMITS: Final = {row.name: replace(row.limits, grace_s=_GRACE_S) for row in CHEAP}
 SETTINGS: Final = PoolSettings(size=4, modules=(MODULE,), max_restarts=10**9)
 
 
@@ -151,7 +153,7 @@ class Soak:
         self._judges[run.task_id] = row.is_right_whenever
         if row.end is End.STOP:
             self._to_stop.add(run.task_id)
-        return run._replace(limits=replace(row.limits, grace_s=_GRACE_S))
+        return run._replace(limits=_LIMITS[row.name])
 
     def _run(self, function: str, task_id: str, arguments: tuple[object, ...]) -> Assignment:
         module = MODULE.rpartition(".")[2]
