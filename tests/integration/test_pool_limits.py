@@ -156,6 +156,22 @@ async def test_memory_is_limited_while_a_run_goes_on(bench: Bench, function: str
     await bench.whole()
 
 
+@pytest.mark.parametrize(
+    ("limits", "function", "argument"),
+    [(Limits(memory_bytes=50 * _MIB), "take_memory", 2_000), (Limits(cpu_s=1), "burn", "file")],
+    ids=["memory", "processor time"],
+)
+async def test_a_limit_is_no_failure_of_the_child(
+    tmp_path: Path, limits: Limits, function: str, argument: object
+) -> None:
+    """However often one is met, no slot rests for it, as none does for stops and time-outs."""
+    async with a_pool(size=1, max_restarts=0, modules=("support.limits_for_pool",)) as bench:
+        bench.limits = limits
+        outcome = await bench.failure(function, str(tmp_path / "file") if argument == "file" else argument)
+        assert outcome.failure is Failure.KILLED
+        await bench.whole()
+
+
 async def test_limits_go_on_when_a_look_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next look is due all the same; the failure is the event loop's to tell."""
     told: list[object] = []

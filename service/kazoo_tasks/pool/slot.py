@@ -166,7 +166,7 @@ class Slot:
             self._handling.timeout_s = run.limits.timeout_s
             self._ask_to_end(run)
         elif exceeded := self._watch.excess(self._child.pid, now):
-            self._handling.limit = exceeded
+            self._handling.limit, self._deliberate = exceeded, True
             self._turn(State.STOPPING)
             self._kill()
         return self._watch.again(now)
@@ -357,7 +357,8 @@ class Slot:
             )
         self._return(unbegun, first=died_idle)
         self.state = State.STARTING
-        self._observer.lost(self, Loss(self._last_words(status), self._was_ready, self._deliberate))
+        deliberate = self._deliberate or status == -signal.SIGXCPU
+        self._observer.lost(self, Loss(self._last_words(status), self._was_ready, deliberate))
 
     def _release(self, child: Child, link: Link) -> None:
         self._cancel_timer()
