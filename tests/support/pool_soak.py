@@ -21,6 +21,7 @@ from typing import Final
 
 from kazoo_tasks.model.limits import NO_LIMITS
 from kazoo_tasks.model.outcome import Failed, Outcome, Succeeded
+from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.supervisor import ProcessPool
 from kazoo_tasks.pool.usage import usage_of
@@ -132,6 +133,9 @@ class Soak:
 
     def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
         """There is none."""
+
+    def said(self, task_id: str, part: LogPart) -> None:
+        """What is printed is of no matter here."""
 
     def _give(self) -> None:
         for _ in range(self.pool.assign(self._queue, AHEAD)):
