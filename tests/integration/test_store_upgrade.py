@@ -14,6 +14,7 @@ from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.ports import Loaded
 from kazoo_tasks.store import database, file
+from kazoo_tasks.store.inspection import inspect
 from kazoo_tasks.store.snapshot import list_snapshots, restore
 from kazoo_tasks.store.sqlite import SqliteJournal
 from kazoo_tasks.store.statement import SCHEMA, SQL
@@ -149,6 +150,21 @@ async def test_what_the_first_release_wrote_is_read(data_dir: Path) -> None:
     assert (len(answers), loaded.epoch) == (13, 3)
     # A removed task had 8.
     assert loaded.next_seq == 9
+    assert version(data_dir / "journal.sqlite3") == SCHEMA
+
+
+@pytest.mark.parametrize("step", range(1, SCHEMA))
+async def test_a_file_of_each_earlier_schema_is_inspected_and_read(data_dir: Path, step: int) -> None:
+    """Also of those between two releases, with what they had beyond the first."""
+    with closing(sqlite3.connect(data_dir / "journal.sqlite3", isolation_level=None)) as connection:
+        database.upgrade(connection, 1, to=step)
+        if step > 1:
+            connection.execute("UPDATE task SET checkpoint = CAST('7' AS BLOB) WHERE ended_at IS NULL")
+        assert connection.execute("PRAGMA wal_checkpoint(truncate)").fetchone() is not None
+    inspect(data_dir / "journal.sqlite3")
+    _, tasks, _ = await seen(data_dir)
+    kept = b"7" if step > 1 else None
+    assert tasks == [task if task.ended_at else task._replace(checkpoint=kept) for task in TASKS]
     assert version(data_dir / "journal.sqlite3") == SCHEMA
 
 

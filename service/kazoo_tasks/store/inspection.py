@@ -57,8 +57,8 @@ def inspect(path: Path) -> None:
     try:
         version = database.identify(connection, path)
         _check_structure(connection, version)
-        for each in range(version, SCHEMA):
-            connection.execute(SQL[f"view_{each}"])
+        if version < SCHEMA:
+            connection.execute(SQL[f"view_{version}"])
         _check_meta(connection)
         _check_tasks(row.read_tasks(connection, lambda _done: None))
         row.read_remembered(connection)

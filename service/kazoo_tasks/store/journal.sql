@@ -44,7 +44,6 @@ CREATE TABLE remembered (
 -- kept beside. `mended` is of kazoo_tasks.store.mending.
 -- name: schema_2
 ALTER TABLE task ADD COLUMN checkpoint BLOB;
-ALTER TABLE task ADD COLUMN version TEXT;
 UPDATE task SET progress = NULL WHERE progress <> mended(progress);
 UPDATE task SET result = mended(result) WHERE result <> mended(result);
 UPDATE task SET
@@ -55,9 +54,15 @@ UPDATE task SET
 WHERE ended_at IS NULL AND arguments <> mended(arguments);
 UPDATE task SET arguments = CAST('[' || mended(arguments) || ']' AS BLOB) WHERE arguments <> mended(arguments);
 
+-- name: schema_3
+ALTER TABLE task ADD COLUMN version TEXT;
+
 -- For reading an older file as the newest release would, without changing it.
 -- name: view_1
 CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version FROM main.task
+
+-- name: view_2
+CREATE TEMP VIEW task AS SELECT *, NULL AS version FROM main.task
 
 -- name: read_meta
 SELECT key, value FROM meta
