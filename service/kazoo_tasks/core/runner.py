@@ -119,7 +119,11 @@ class Runner:
         """Have a running task ended as stopped, and wait for that, but no longer than `within_s`."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._endings.setdefault(task_id, []).append(ended)
-        self._pool.stop(task_id)
+        if unbegun := self.schedule.take_unbegun(task_id):
+            # Its child was lost while the request was written down, and the pool knows nothing of it any more.
+            await self._take_back(unbegun)
+        else:
+            self._pool.stop(task_id)
         await asyncio.wait([ended], timeout=within_s)
 
     async def review(self) -> None:

@@ -147,7 +147,11 @@ class Schedule:
             return True
         if self._parked.pop(task_id, None) is not None:
             return True
-        return task_id in self._unbegun and bool(self._take_back([task_id]))
+        return bool(self.take_unbegun(task_id))
+
+    def take_unbegun(self, task_id: str) -> list[Assignment]:
+        """Take out the run of a task that is assigned and not begun, if there is one."""
+        return self._take_back([task_id]) if task_id in self._unbegun else []
 
     def _take_back(self, task_ids: Sequence[str]) -> list[Assignment]:
         """Those of them that no child has begun, in this order."""

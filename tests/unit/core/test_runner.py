@@ -107,6 +107,24 @@ async def test_what_a_dead_child_had_not_begun_runs_in_the_next(office: Office) 
     assert {task.attempt for task in office.ledger.registry} == {1}
 
 
+async def test_what_comes_back_while_a_stop_is_written_down_is_stopped(office: Office) -> None:
+    """Its child died before it had begun it, and for a moment nobody has room; or else it runs, and nobody stops it."""
+    first, _ = (task["id"] for task in await office.add(*[Draft("timer", "sleep", [1])] * 2, start=True))
+    await turn(lambda: len(office.pool.running) == 2)
+    office.pool.size = 0
+    stopping = asyncio.create_task(office.stop(first))
+    await asyncio.sleep(0)
+    office.pool.lose(first)
+    await turn(lambda: office.pool.stopped or stopping.done())
+    office.pool.size = 2
+    office.runner.idle()
+    stopped = await asyncio.wait_for(stopping, 5)
+    await office.settled()
+
+    assert stopped["error"].endswith("stopped on request, while it waited")
+    assert first not in office.pool.running
+
+
 async def test_what_comes_back_during_a_drain_waits_for_the_next_start(office: Office) -> None:
     """And the drain does not wait for it."""
     first, second = (task["id"] for task in await office.add(*[Draft("timer", "sleep", [1])] * 2, start=True))
