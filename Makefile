@@ -37,7 +37,7 @@ docker: setup ## Prove image and compose file, and the service with the broker i
 faults: setup ## Run the fault lab in its long form: half an hour, and the soak's FAULTS_SOAK_S=3600 on top
 	@FAULTS=long $(PY) -m pytest tests/faults -m "long or not long" -p no:randomly --durations=0
 
-soak: setup ## Run 100,000 tasks of which one in a hundred misbehaves, and stop many: two minutes (SOAK_TASKS=1000000, SOAK_SEED=1)
+soak: setup ## Run 100,000 tasks of which one in a hundred misbehaves, and stop many: three minutes (SOAK_TASKS=1000000, SOAK_SEED=1)
 	@$(PY) -m pytest tests/integration/test_pool_soak.py -m long --timeout $$(($(or $(SOAK_LIMIT_S),1800) + 60)) -p no:randomly
 
 fuzz: setup ## Send 20,000 odd values in at each way, and look for them at every door: half an hour (FUZZ_EXAMPLES=300)
