@@ -5,6 +5,7 @@ Touches processes, files and a broker.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,17 @@ from typing import Any
 
 import pytest
 
-from support.acceptance import ACCOUNT, NOBODY, TOKEN, Door, House, environment, one_process, two_processes
+from support.acceptance import (
+    ACCOUNT,
+    NOBODY,
+    TOKEN,
+    Door,
+    House,
+    environment,
+    held,
+    one_process,
+    two_processes,
+)
 from support.acceptance_command import command
 from support.acceptance_wire import Stranger
 from support.pool import descendants, until
@@ -197,3 +208,19 @@ async def test_the_operator_is_told_over_amqp_and_by_the_command(
         await appears(tmp_path / "mark")
         assert (await explained(house.door, runs))["version"] == versions["changing"]
         assert await house.service.stop() == 0
+
+
+async def test_a_stop_waits_for_no_module_that_never_comes_to_an_end(tmp_path: Path, source: Source) -> None:
+    """It is given up, and nothing of it is left."""
+    async with house_of(tmp_path) as house:
+        mark = tmp_path / "mark"
+        source.write(
+            f"import pathlib, time\npathlib.Path({str(mark)!r}).touch()\ntime.sleep(600)\n", "helper"
+        )
+        house.service.signal(signal.SIGHUP)
+        await appears(mark)
+        with held(house.service.pid) as family:
+            async with asyncio.timeout(8):
+                assert await house.service.stop() == 0
+            assert family.survivors(within_s=5) == []
+        assert (await house.service.logged("service.not_reloaded"))["reason"]

@@ -34,7 +34,7 @@ class Reload:
         self._review = review
         # Code that is changed while it is loaded is loaded once more.
         self._one_at_a_time = asyncio.Lock()
-        self.is_closed = False
+        self._is_closed = False
 
     async def __call__(self) -> Mapping[str, str]:
         """Load them; gives the version of each, by the last part of its path.
@@ -52,8 +52,13 @@ class Reload:
         _log.info("service.reloaded", versions=dict(versions))
         return versions
 
+    def close(self) -> None:
+        """Load nothing more, and give up what is being loaded."""
+        self._is_closed = True
+        self._pool.discard_reload()
+
     async def _load(self) -> None:
-        if self.is_closed:
+        if self._is_closed:
             message = "the service is stopping"
             raise CannotReload(message)
         await self._pool.prepare_reload()

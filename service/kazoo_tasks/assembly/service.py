@@ -175,7 +175,8 @@ class Service:
         Set `hurry` to end running tasks without waiting for them.
         """
         _log.info("service.draining", grace_s=self._settings.drain_s)
-        self._draining = self.reload.is_closed = True
+        self._draining = True
+        self.reload.close()
         await self._bus.stop_consuming()
         await self._background.settle(_SETTLE_S)
         await _first(self._runner.drain(self._settings.drain_s), hurry.wait())

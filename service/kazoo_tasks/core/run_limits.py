@@ -23,6 +23,7 @@ class RunLimits:
         self.catalogue = catalogue
         self._service = service
         self._accounts = accounts or {}
+        self._shared: dict[Limits, Limits] = {}
         self._known: dict[tuple[str, str, str | None], Limits] = {}
 
     def forget(self) -> None:
@@ -40,4 +41,6 @@ class RunLimits:
     def _worked_out(self, module: str, function: str, account: str | None) -> Limits:
         own = self.catalogue.offer(module, function)
         whole = [self._service, self._accounts[account] if account is not None else None, own]
-        return reduce(tightest, (limits for limits in whole if limits is not None))
+        limits = reduce(tightest, (limits for limits in whole if limits is not None))
+        # The pool keeps something for each object that it was given.
+        return self._shared.setdefault(limits, limits)

@@ -86,6 +86,7 @@ class ForkServers:
         self._loop = loop
         self._settings = settings
         self._present = self._new()
+        self._tried: Generation | None = None
         self._prepared: Generation | None = None
         self._former: set[Generation] = set()
         self._ends: set[asyncio.Task[None]] = set()
@@ -102,20 +103,29 @@ class ForkServers:
             CannotReload: They cannot be imported, or no child comes up.
         """
         self.discard()
-        generation = self._new()
-        self._former.add(generation)
+        self._tried = generation = self._new()
         try:
-            why = await self._tried(generation)
+            why = await self._try(generation)
         except (OSError, EOFError) as error:
             why = f"no child could be forked: {type(error).__name__}: {error}"
-        if why is not None:
-            self._end(generation)
-            raise CannotReload(why)
-        self._former.discard(generation)
-        self._prepared = generation
+        except BaseException:
+            self.discard()
+            raise
+        if self._tried is not generation:
+            why = "the pool is closing"
+        elif why is None:
+            self._tried, self._prepared = None, generation
+            return
+        self.discard()
+        raise CannotReload(why)
 
     def discard(self) -> None:
-        """Let go of what was prepared, if anything was."""
+        """Let go of what was prepared, or is about to be."""
+        tried, self._tried = self._tried, None
+        if tried is not None:
+            # A module may never come to the end of its import.
+            tried.hang_up()
+            self._end(tried)
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
             self._end(prepared)
@@ -142,13 +152,14 @@ class ForkServers:
     async def close(self) -> None:
         """End all; to be called when no fork is under way."""
         self.discard()
-        for generation in list(self._former):
+        former, self._former = self._former, set()
+        for generation in former:
             self._end(generation)
         if self._ends:
             await asyncio.wait(self._ends)
         await self._present.close()
 
-    async def _tried(self, generation: Generation) -> str | None:
+    async def _try(self, generation: Generation) -> str | None:
         child = await generation.fork(_NO_SLOT)
         try:
             return await probe(self._loop, child, self._settings.start_timeout_s)
@@ -158,10 +169,10 @@ class ForkServers:
 
     def _end_if_done(self, generation: Generation) -> None:
         if generation in self._former and not generation.children:
+            self._former.discard(generation)
             self._end(generation)
 
     def _end(self, generation: Generation) -> None:
-        self._former.discard(generation)
         end = self._loop.create_task(generation.close(), name="pool-fork-server-end")
         self._ends.add(end)
         end.add_done_callback(self._ends.discard)

@@ -39,3 +39,11 @@ def test_without_any_there_are_none() -> None:
     limits = RunLimits(Catalogue([a_module("acme.x", play=play)]))
     assert limits.of(a_task(1, module="x", function="play")) == NO_LIMITS
     assert limits.of(a_task(1, module="x", function="gone")) == NO_LIMITS
+
+
+def test_what_is_worked_out_anew_is_the_same_object() -> None:
+    """The pool keeps something for each that it was given."""
+    limits = RunLimits(Catalogue([a_module("acme.x", work=work)]), Limits(processes=9))
+    before = limits.of(a_task(1, module="x", function="work"))
+    limits.forget()
+    assert limits.of(a_task(2, module="x", function="work")) is before
