@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 #: Read at once, so that who prints a gigabyte holds nobody up, and neither does its death.
-_CHUNK: Final = 64 * 1024
+CHUNK: Final = 64 * 1024
 _MAX_LAST_READS: Final = 16
 #: What is told of a line, and how many lines in a second; the rest is counted.
 _LINE_BYTES: Final = 200
@@ -100,6 +100,6 @@ class Output:
 def read_once(fd: int) -> bytes | None:
     """What can be read now; `None` if nothing, and nothing at all if nobody has the other end any more."""
     try:
-        return os.read(fd, _CHUNK)
+        return os.read(fd, CHUNK)
     except BlockingIOError:
         return None
