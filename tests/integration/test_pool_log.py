@@ -64,17 +64,18 @@ async def test_what_is_logged_may_be_anything(bench: Bench) -> None:
     assert forked["text"] == "from a fork"
 
 
+@pytest.mark.parametrize(("function", "stream"), [("say", Stream.STDOUT), ("complain", Stream.STDERR)])
 @pytest.mark.parametrize("ahead", [0, 32])
-async def test_each_line_is_of_the_run_that_printed_it(ahead: int) -> None:
+async def test_each_line_is_of_the_run_that_printed_it(ahead: int, function: str, stream: Stream) -> None:
     """Also when runs follow each other without a pause; some print and some do not."""
     async with a_pool(modules=(MODULE,), size=1) as bench:
         bench.ahead = ahead
         tasks = {}
         for number in range(300):
-            tasks[await bench.begin("say", f"line {number}" if number % 3 else "")] = number
+            tasks[await bench.begin(function, f"line {number}" if number % 3 else "")] = number
         for task_id, number in tasks.items():
             await bench.outcome(task_id)
-            assert bench.printed(task_id) == (f"line {number}\n".encode() if number % 3 else b"\n")
+            assert bench.printed(task_id, stream) == (f"line {number}\n".encode() if number % 3 else b"\n")
 
 
 async def test_the_last_words_of_the_dying_are_heard(bench: Bench) -> None:

@@ -25,6 +25,12 @@ def say(text: str) -> None:
 
 
 @task
+def complain(text: str) -> None:
+    """Print to the error output."""
+    print(text, file=sys.stderr)  # noqa: T201 - as above
+
+
+@task
 def say_everywhere() -> None:
     """Print by Python, by the C library, by a program, and to the error output; log by both ways."""
     print("python")  # noqa: T201 - as above
