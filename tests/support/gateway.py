@@ -47,6 +47,8 @@ class Call:
 class ScriptedService:
     """The far end of the bus: says the same to every request of a kind, and keeps what it was asked."""
 
+    timeout_s = 2.0
+
     answers: dict[str, Answer] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 

@@ -30,7 +30,7 @@ class BusCaller:
         """Take an open bus, the name to ask under, and how long to wait for each reply."""
         self._bus = bus
         self._sender = sender
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._waiting: dict[str, list[asyncio.Future[dict[str, object]]]] = {}
         self._inbox: Subscription | None = None
 
@@ -55,12 +55,12 @@ class BusCaller:
         reply: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(msg_id, []).append(reply)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 await self._bus.send(Outgoing("tasks", REQUESTS[event].routing_key(), body))
                 return await reply
         except TimeoutError as error:
             raise BusUnavailable(
-                f"expected a reply to {event} within {self._timeout_s} s, got none"
+                f"expected a reply to {event} within {self.timeout_s} s, got none"
             ) from error
         finally:
             self._forget(msg_id, reply)

@@ -205,7 +205,7 @@ async def _log(settings: Settings, task: str, attempt: int | None, *, follow: bo
             page: Mapping[str, Any] = (await ask("log_req", {"Task-ID": task, **where}))["Reply"]
             return page
 
-        async for page in log_pages(page_of, attempt, follow=follow):
+        async for page in log_pages(page_of, attempt, _PATIENCE_S if follow else None):
             _write(show(page["entries"]))
     _write(lines.finish())
 

@@ -28,7 +28,8 @@ async def read_log(asked: Asked, caller: Caller) -> Text | Tail:
     """What the task printed and logged."""
     follow = asked.query.get("follow") == "true"
     ask = partial(ask_about, "log_req", asked, caller)
-    pages = log_pages(ask, log_fields(asked.query).get("Attempt"), follow=follow)
+    attempt = log_fields(asked.query).get("Attempt")
+    pages = log_pages(ask, attempt, caller.timeout_s if follow else None)
     # A refusal is told before anything is sent.
     first = await anext(pages)
     lines = Lines()

@@ -140,6 +140,11 @@ class Bus(Protocol):
 class Caller(Protocol):
     """Request and reply over the bus, as crossbar does it."""
 
+    @property
+    def timeout_s(self) -> float:
+        """How long each reply is waited for."""
+        ...
+
     async def call(
         self, event: str, fields: Mapping[str, object], *, msg_id: str | None = None
     ) -> dict[str, object]:

@@ -19,8 +19,13 @@ _PAUSE_S: Final = 0.25
 Ask = Callable[[Mapping[str, object]], Awaitable[Mapping[str, Any]]]
 
 
-async def log_pages(ask: Ask, attempt: int | None, *, follow: bool) -> AsyncIterator[Mapping[str, Any]]:
-    """The pages of an attempt's log; if none is named of the last, and followed those after it as well."""
+async def log_pages(
+    ask: Ask, attempt: int | None, follow_s: float | None = None
+) -> AsyncIterator[Mapping[str, Any]]:
+    """The pages of an attempt's log; if none is named of the last, and followed those after it as well.
+
+    To follow it, say how long to wait for each reply.
+    """
     named, place, wait_ms = attempt, 0, 0
     loop = asyncio.get_running_loop()
     while True:
@@ -31,7 +36,7 @@ async def log_pages(ask: Ask, attempt: int | None, *, follow: bool) -> AsyncIter
         place = page["next"]
         if place < page["size"]:
             continue
-        if not follow or (page["is_over"] and (named or page["attempt"] >= page["attempts"])):
+        if follow_s is None or (page["is_over"] and (named or page["attempt"] >= page["attempts"])):
             return
         if page["is_over"]:
             # It was interrupted, and runs again.
@@ -40,4 +45,5 @@ async def log_pages(ask: Ask, attempt: int | None, *, follow: bool) -> AsyncIter
             attempt = page["attempt"]
         if wait_ms and not page["entries"] and loop.time() - began < _AT_ONCE_S:
             await asyncio.sleep(_PAUSE_S)
-        wait_ms = MAX_LOG_WAIT_MS
+        # The service waits for half of that, so that its answer comes in time.
+        wait_ms = min(MAX_LOG_WAIT_MS, int(follow_s * 500))

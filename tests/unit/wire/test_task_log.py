@@ -77,15 +77,15 @@ def page(place: int, size: int, attempt: int = 1, attempts: int = 1, **more: obj
     return {"next": place, "size": size, "attempt": attempt, "attempts": attempts, **given}
 
 
-async def read(service: Service, attempt: int | None, *, follow: bool) -> int:
+async def read(service: Service, attempt: int | None, follow_s: float | None = None) -> int:
     """How many pages there were."""
-    return len([each async for each in log_pages(service, attempt, follow=follow)])
+    return len([each async for each in log_pages(service, attempt, follow_s)])
 
 
 async def test_a_log_is_read_to_its_end() -> None:
     """As far as it is by then, without waiting."""
     service = Service(page(5, 9), page(9, 9))
-    assert await read(service, None, follow=False) == 2
+    assert await read(service, None) == 2
     assert service.asked == [{"Position": 0, "Wait-MS": 0}, {"Position": 5, "Wait-MS": 0}]
 
 
@@ -97,7 +97,7 @@ async def test_a_log_is_followed_to_its_end_and_over_an_interruption() -> None:
         page(6, 6, is_over=True, attempts=2),
         page(3, 3, attempt=2, attempts=2, is_over=True),
     )
-    assert await read(service, None, follow=True) == 4
+    assert await read(service, None, 2.0) == 4
     assert service.asked[1:] == [
         {"Position": 0, "Wait-MS": 1_000},
         {"Position": 4, "Wait-MS": 1_000, "Attempt": 1},
@@ -105,9 +105,16 @@ async def test_a_log_is_followed_to_its_end_and_over_an_interruption() -> None:
     ]
 
 
-@pytest.mark.parametrize("follow", [False, True])
-async def test_an_attempt_that_was_named_is_the_only_one(follow: bool) -> None:  # noqa: FBT001 - a parameter
+@pytest.mark.parametrize("follow_s", [None, 2.0])
+async def test_an_attempt_that_was_named_is_the_only_one(follow_s: float | None) -> None:
     """Whatever came after it."""
     service = Service(page(4, 4, is_over=True, attempts=3))
-    assert await read(service, 1, follow=follow) == 1
+    assert await read(service, 1, follow_s) == 1
     assert service.asked == [{"Position": 0, "Wait-MS": 0, "Attempt": 1}]
+
+
+async def test_who_waits_less_for_replies_has_the_service_wait_less() -> None:
+    """Its answer comes in time."""
+    service = Service(page(4, 4), page(4, 4, is_over=True))
+    assert await read(service, None, 0.5) == 2
+    assert service.asked[1]["Wait-MS"] == 250
