@@ -6,6 +6,7 @@ Touches processes, files and a broker.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from support.acceptance import (
 from support.acceptance_command import command
 from support.acceptance_wire import Stranger
 from support.pool import descendants, until
+from support.program import start
 
 FIRST = """\
 import pathlib, time
@@ -224,3 +226,20 @@ async def test_a_stop_waits_for_no_module_that_never_comes_to_an_end(tmp_path: P
                 assert await house.service.stop() == 0
             assert family.survivors(within_s=5) == []
         assert (await house.service.logged("service.not_reloaded"))["reason"]
+
+
+async def test_a_terminal_that_goes_ends_the_program(tmp_path: Path, source: Source) -> None:
+    """In good order, as by SIGTERM: nobody sees it any more."""
+    given = environment(NOBODY, tmp_path / "data", modules="changing", drain_s="0")
+    given["PYTHONPATH"] += f":{tmp_path}"
+    controlling, terminal = os.openpty()
+    try:
+        program = await start("run", "--bus", "memory://", environment=given, stdin=terminal)
+        await program.port()
+        program.signal(signal.SIGHUP)
+        assert await program.ended() == 0
+        assert await program.logged("service.stopped")
+        assert not [line for line in program.log if line["event"] == "service.reloaded"]
+    finally:
+        os.close(controlling)
+        os.close(terminal)

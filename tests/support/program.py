@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -94,15 +94,19 @@ class Program:
 
 
 async def start(
-    *arguments: str, environment: dict[str, str] | None = None, cwd: Path | None = None
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: int = DEVNULL,
 ) -> Program:
-    """Start `kazoo-tasks` with these arguments, and no settings but these."""
+    """Start `kazoo-tasks` with these arguments, and no settings but these; without a terminal unless given one."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "kazoo_tasks",
         *arguments,
+        stdin=stdin,
         stderr=PIPE,
         env={**clean, **(environment or {})},
         cwd=cwd,

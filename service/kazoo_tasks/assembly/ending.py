@@ -6,6 +6,7 @@ Touches signals and systemd's socket; used by every program.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -32,12 +33,17 @@ class Ending:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        # It asks for a reload, where there is something to reload, and else for nothing.
-        self.on_hangup(lambda: None)
+        if not os.isatty(0):
+            # It asks for a reload, where there is something to reload, and else for nothing.
+            loop.add_signal_handler(signal.SIGHUP, _nothing)
+        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # The terminal is gone, and nobody has asked by `nohup` to outlive it.
+            loop.add_signal_handler(signal.SIGHUP, self._signalled)
 
     def on_hangup(self, call: Callable[[], object]) -> None:
-        """Do this at each SIGHUP."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
+        """Do this at each SIGHUP, unless there is a terminal, which says by it that it is gone."""
+        if not os.isatty(0):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
 
     async def unless_asked(self, starting: Coroutine[Any, Any, T]) -> T:
         """What something comes to that may take long; it is given up when the operator asks for an end.
@@ -73,6 +79,10 @@ class Ending:
 
     def _signalled(self) -> None:
         (self.hurry if self.asked.is_set() else self.asked).set()
+
+
+def _nothing() -> None:
+    pass
 
 
 class _AskedFirst(Exception):
