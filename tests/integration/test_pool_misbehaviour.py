@@ -84,6 +84,18 @@ async def test_a_stop_takes_no_longer_than_its_grace(tmp_path: Path, row: Misbeh
     assert took_s[-1] < GRACE_S + 2
 
 
+async def test_a_daemon_whose_fork_server_was_killed_ends_with_its_run(
+    ours: Household, tmp_path: Path
+) -> None:
+    """There is nobody but the child to look for it, which does so before it ends as it is told."""
+    async with a_pool(modules=(MODULE,)) as bench:
+        before = ours.footprint(bench.pool)
+        for number in range(5):
+            assert await bench.result("daemonize_and_kill_parent", str(tmp_path / str(number))) == "orphaned"
+            await behaving_pids(bench)
+        await ours.same_again(bench.pool, before)
+
+
 async def test_nothing_stays_in_the_groups_of_a_fork_server_that_was_killed(tmp_path: Path) -> None:
     """The next one looks for what is in them, a daemon too, and in the end they are gone; a run there goes on."""
     with control_group.delegated() as group:

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Final
 
 from kazoo_tasks.authoring import Context, Stopping, TimedOut, stepped
+from kazoo_tasks.pool.descendants import end_children
 from kazoo_tasks.pool.frame import Kind, Request, tag
 from kazoo_tasks.pool.progress import Progress
 from kazoo_tasks.pool.result import encode
@@ -32,6 +33,8 @@ _GENERATOR: Final = 0x20
 _COROUTINE: Final = 0x80
 #: The service's watch and this process's clock need not be quite the same.
 _EARLY_S: Final = 0.1
+#: How long that may take to die which a run has left behind, when its child is told to end.
+_SWEEP_S: Final = 0.2
 
 
 class Stops:
@@ -97,6 +100,8 @@ class Stops:
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
         if not self._is_running:
+            # What the last run has left may not have been looked for, and the fork server may be gone.
+            end_children(_SWEEP_S)
             # There is nobody to be asked: the end that the signal means by itself.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
