@@ -181,7 +181,7 @@ class _Server:
                 "error", f"expected {name} to be a function that a task module offers, got no such function"
             )
         limits = limits_of(request)
-        max_result_bytes = min(self._max_result_bytes, limits.get("result_bytes", self._max_result_bytes))
+        max_result_bytes = limits.get("result_bytes", self._max_result_bytes)
         self._stops.prepare(limits.get("timeout_s"), cooperative=offered_function.offer.cooperative)
         run = Run(request, self._stops, self._channel.send, self._said, self._max_result_bytes)
         token = running.set(run.context)

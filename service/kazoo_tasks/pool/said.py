@@ -31,6 +31,7 @@ MAX_TEXT: Final = 16 * 1024
 MAX_FIELDS_BYTES: Final = 16 * 1024
 MAX_RECORD_BYTES: Final = 160 * 1024
 _NOTHING: Final = bytes(4)
+_COUNT: Final = bytearray(4)
 _MAX_WORD: Final = 200
 _ELLIPSIS: Final = "…"
 #: What each record of `logging` has of its own; whatever else is there came from its caller.
@@ -129,10 +130,12 @@ def take_over_logging() -> LogHandler:
 
 def _is_unread(fd: int) -> bool:
     try:
-        return ioctl(fd, termios.FIONREAD, _NOTHING) != _NOTHING
+        # Into a buffer that is there: a new one for each question takes three times as long.
+        ioctl(fd, termios.FIONREAD, _COUNT)
     except OSError:
         # Closed, or something else by now, from which we read nothing.
         return False
+    return _COUNT != _NOTHING
 
 
 def _short(text: str) -> str:

@@ -10,7 +10,6 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from kazoo_tasks.model.limits import NO_LIMITS
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure, Outcome
 from kazoo_tasks.pool import outcomes
 from kazoo_tasks.pool.capture import Capture
@@ -56,7 +55,7 @@ class Slot:
         self._capture: Capture | None = None
         self._in_flight: InFlight | None = None
         self._began_at = 0.0
-        self._watch = LimitWatch(NO_LIMITS, 0.0)
+        self._watch: LimitWatch | None = None
         self._handling = Handling()
         self._wear = Wear(rules, loop.time)
         self._worker = NOBODY
@@ -162,14 +161,18 @@ class Slot:
         run = self._in_flight.first if self._in_flight is not None else None
         if run is None or self._child is None or self.state is not State.BUSY:
             return now + LOOK_S
-        if self._watch.is_too_long(now):
+        # Made only now: most runs are over before they are looked at.
+        watch = self._watch = (
+            self._watch if self._watch and self._watch.run is run else LimitWatch(run, self._began_at)
+        )
+        if watch.is_too_long(now):
             self._handling.timeout_s = run.limits.timeout_s
             self._ask_to_end(run)
-        elif exceeded := self._watch.excess(self._child.pid, now):
+        elif exceeded := watch.excess(self._child.pid, now):
             self._handling.limit, self._deliberate = exceeded, True
             self._turn(State.STOPPING)
             self._kill()
-        return self._watch.again(now)
+        return watch.again(now)
 
     async def stack(self) -> str:
         """The stack of the run that is under way; empty if the child does not answer."""
@@ -300,7 +303,6 @@ class Slot:
 
     def _begin(self, run: Assignment) -> None:
         self._began_at = self._loop.time()
-        self._watch = LimitWatch(run.limits, self._began_at)
         self._observer.began(run.task_id)
 
     def _idle_if_done(self) -> None:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from kazoo_tasks.model.limits import Limits
 from kazoo_tasks.pool.proc import children_of, read, stat
+from kazoo_tasks.ports import Assignment
 
 #: A run that is shorter is not looked at.
 LOOK_S: Final = 0.05
@@ -49,13 +50,18 @@ def usage_of(pid: int) -> Usage:
 
 
 class LimitWatch:
-    """Holds one run to those of its limits that are looked at from outside."""
+    """Holds one run to those of its limits that are looked at from outside.
 
-    __slots__ = ("_began_at", "_limits", "_look_at")
+    Attributes:
+        run: Which one.
+    """
 
-    def __init__(self, limits: Limits, began_at: float) -> None:
-        """Take the limits of a run that begins now, in monotonic seconds."""
-        self._limits = limits
+    __slots__ = ("_began_at", "_limits", "_look_at", "run")
+
+    def __init__(self, run: Assignment, began_at: float) -> None:
+        """Take a run and when it began, in monotonic seconds."""
+        self.run = run
+        self._limits = run.limits
         self._began_at = began_at
         self._look_at = began_at + LOOK_S
 
