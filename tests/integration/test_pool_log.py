@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from kazoo_tasks.model.limits import Limits
 from kazoo_tasks.model.outcome import Succeeded
 from kazoo_tasks.model.task_log import Stream
+from support.acceptance import held
 from support.pool import Bench, a_pool, failed
 
 MODULE = "support.saying_tasks"
@@ -52,6 +53,18 @@ async def test_everything_is_heard_whoever_prints_it(bench: Bench) -> None:
     }
     assert with_trace["level"] == "error"
     assert with_trace["text"].startswith("it failed\nTraceback")
+
+
+async def test_what_was_logged_before_a_sudden_death_is_heard() -> None:
+    """All of it, however busy we were with something else: it is what tells why."""
+    async with a_pool(modules=(MODULE,), size=1) as bench:
+        (child,) = bench.pool.pids.values()
+        with held(child) as family:
+            task_id = await bench.begin("log_and_die", 200)
+            # On purpose without giving the event loop its turn.
+            assert family.dies(child, within_s=10)
+        await bench.outcome(task_id)
+        assert [record["fields"]["number"] for record in records(bench, task_id)] == list(range(200))
 
 
 async def test_what_is_logged_may_be_anything(bench: Bench) -> None:

@@ -47,6 +47,14 @@ def say_everywhere() -> None:
 
 
 @task
+def log_and_die(count: int) -> None:
+    """Log so many records, and end in the middle of it."""
+    for number in range(count):
+        context().log("still here", number=number)
+    os._exit(3)
+
+
+@task
 def log_oddly() -> None:
     """Log what has no JSON form, is too long, or comes from a fork."""
     context().log("odd", value=object(), text="x", lone="\ud800")

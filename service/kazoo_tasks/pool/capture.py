@@ -57,7 +57,9 @@ class Capture:
         """Read what is there, within reason, and no more; a process that the child left behind may hold its end."""
         for pause in self._pauses.values():
             pause.cancel()
-        self._hear()
+        for _ in range(_MAX_LAST_READS):
+            if not self._hear():
+                break
         self._read_all()
         for fd in (*self._streams, self._records.fileno()):
             self._loop.remove_reader(fd)
@@ -92,23 +94,25 @@ class Capture:
             self._tell(task_id, LogPart(time.time(), self._streams[fd], data))
         return len(data)
 
-    def _hear(self) -> None:
+    def _hear(self) -> bool:
+        """Take what was told; whether there may be more."""
         for _ in range(_MAX_RECORDS):
             try:
                 message = self._records.recv(MAX_RECORD_BYTES)
             except BlockingIOError:
-                return
+                return False
             except OSError:
                 message = b""
             if not message:
                 self._loop.remove_reader(self._records.fileno())
-                return
+                return False
             if message.startswith(IS_READ):
                 self._read_all()
                 with suppress(OSError):  # it is gone, or asks without waiting for the answers
                     self._records.send(READ + message[1:MAX_ANSWER_BYTES])
             else:
                 self._take(message)
+        return True
 
     def _take(self, message: bytes) -> None:
         """Tell a record, if it is one, and of a run of this child."""
