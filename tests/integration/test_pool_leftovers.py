@@ -13,7 +13,7 @@ import pytest
 
 from kazoo_tasks.model.task_log import Stream
 from kazoo_tasks.pool import cgroup, descendants, proc
-from support.control_group import ROOT
+from support.control_group import a_group
 from support.pool import Bench, a_pool, all_written, await_death
 
 WAYS = ["stopped", "died", "ended", "closed"]
@@ -82,12 +82,10 @@ def test_without_lists_of_children_all_processes_are_searched(monkeypatch: pytes
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A control group, as systemd delegates one."""
-    if ROOT is None or not os.access(ROOT, os.W_OK):
-        pytest.skip("needs a writable cgroup v2 and root")
-    place = ROOT / f"kazoo-tasks-test-{os.getpid()}"
-    place.mkdir()
-    yield place
-    place.rmdir()
+    with a_group() as place:
+        if place is None:
+            pytest.skip("needs a writable cgroup v2 and root")
+        yield place
 
 
 IN_GROUP = """\

@@ -55,7 +55,7 @@ async def test_it_ends_right_and_the_pool_is_whole(
     ours: Household, tmp_path: Path, row: Misbehaviour
 ) -> None:
     """By itself, on request or by a limit; every slot works on, and nothing is left of it."""
-    async with a_pool(modules=(MODULE,), stop_grace_s=GRACE_S) as bench:
+    async with a_pool(modules=(MODULE,), stop_grace_s=row.grace_s) as bench:
         before = ours.footprint(bench.pool)
         outcome, took_s = await ended(bench, row, tmp_path / "pid")
         assert row.is_right(outcome), outcome
@@ -108,4 +108,16 @@ async def test_nothing_stays_in_the_groups_of_a_fork_server_that_was_killed(tmp_
             daemon = await written(tmp_path / "daemon")
             assert await bench.result("behave") not in {sleeper, daemon}
             assert await_death([sleeper, daemon], within_s=2) == [sleeper]
+        assert control_group.groups_in(group) == []
+
+
+async def test_nothing_stays_in_the_groups_of_a_fork_server_that_we_killed(tmp_path: Path) -> None:
+    """As one that is at a fork when the pool is closed."""
+    with control_group.delegated() as group:
+        if group is None:
+            pytest.skip("needs a writable cgroup v2 and root")
+        async with a_pool(modules=(MODULE,)) as bench:
+            await bench.result("behave")
+            assert control_group.groups_in(group)
+            bench.pool._servers.hang_up()
         assert control_group.groups_in(group) == []

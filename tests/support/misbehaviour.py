@@ -55,6 +55,12 @@ class Misbehaviour:
     within_s: float = _SOON_S
     soak_size: int = 1
 
+    @property
+    def grace_s(self) -> float:
+        """For one that listens more than enough, so that it is not killed because the machine is busy."""
+        listens = self.end is End.STOP and self.told != _BY_SIGKILL
+        return self.within_s if listens else GRACE_S
+
     def arguments(self, path: str, *, soak: bool = False) -> tuple[object, ...]:
         """What the function is called with."""
         if self.size is None:

@@ -1,12 +1,14 @@
 """A control group for each child, where the system lets us have some: one word kills all that is in it, at once.
 
-Touches the file system of cgroup v2; used by the fork server. (Linux: Documentation/admin-guide/cgroup-v2.rst.)
+Touches the file system of cgroup v2; used by the fork server, and by its client when that was killed.
+(Linux: Documentation/admin-guide/cgroup-v2.rst.)
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,13 @@ def delegated() -> Path | None:
         # The root has no such file, and no system before Linux 5.14 has.
         return None
     return group if os.access(group, os.W_OK) and os.access(group / "cgroup.procs", os.W_OK) else None
+
+
+def remove_groups_of(fork_server: int) -> None:
+    """Do for a fork server that was killed what it would have done at its end."""
+    group = delegated()
+    if group is not None:
+        _remove([group / f"{_HOMES}{fork_server}"])
 
 
 class ChildGroups:
@@ -71,21 +80,31 @@ class ChildGroups:
 
     def close(self) -> None:
         """Kill whatever is left in any of them, and remove them."""
-        homes = [home for home in (self._home, *self._orphaned) if home is not None]
-        for place in [place for home in homes for place in _groups_in(home)]:
-            self._kill(place)
-        self.tidy()
-        deadline = time.monotonic() + _DYING_S
-        while self._ended and time.monotonic() < deadline:
-            time.sleep(_MOMENT_S)
-            self.tidy()
-        if self._home is not None and _is_removed(self._home):
-            self._home = None
+        _remove([home for home in (self._home, *self._orphaned) if home is not None])
 
     def _kill(self, place: Path) -> None:
-        with suppress(OSError):
-            (place / "cgroup.kill").write_text("1", "ascii")
+        _kill(place)
         self._ended.add(place)
+
+
+def _kill(place: Path) -> None:
+    with suppress(OSError):
+        (place / "cgroup.kill").write_text("1", "ascii")
+
+
+def _remove(homes: Sequence[Path]) -> None:
+    """Kill whatever is left in them, and wait a while until they can go."""
+    for place in [place for home in homes for place in _groups_in(home)]:
+        _kill(place)
+    deadline = time.monotonic() + _DYING_S
+    while not all(_is_emptied(home) for home in homes) and time.monotonic() < deadline:
+        time.sleep(_MOMENT_S)
+
+
+def _is_emptied(home: Path) -> bool:
+    for place in _groups_in(home):
+        _is_removed(place)
+    return _is_removed(home)
 
 
 def _homes_of_the_dead(group: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kazoo_tasks.pool import fork_server
+from kazoo_tasks.pool.cgroup import remove_groups_of
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.fork_server import NUMBER
 from kazoo_tasks.pool.in_flight import Tickets
@@ -139,6 +140,8 @@ class _Server:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             self.kill()
+        if self._process.returncode < 0:
+            remove_groups_of(self._process.pid)
 
 
 class ForkServerClient:
