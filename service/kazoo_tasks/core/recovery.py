@@ -5,7 +5,7 @@ Touches only the schedule it is given; asked by the service. Who owned a task de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.registry import Registry
@@ -37,9 +37,16 @@ def resume(tasks: Iterable[Task], catalogue: Catalogue, schedule: Schedule) -> N
         _wait(task, catalogue, schedule)
 
 
-def review(registry: Registry, catalogue: Catalogue, schedule: Schedule) -> None:
-    """Park what waits for a function that is gone by now, and let what is parked wait for one that is back."""
+def review(
+    registry: Registry, catalogue: Catalogue, schedule: Schedule, unsettled: Collection[str] = ()
+) -> None:
+    """Park what waits for a function that is gone by now, and let what is parked wait for one that is back.
+
+    Not what is `unsettled`: of that it is not yet written down whether it may run again.
+    """
     for task_id in (*schedule.waiting, *schedule.parked):
+        if task_id in unsettled:
+            continue
         task = registry.get(task_id)
         is_offered = catalogue.offer(task.module, task.function) is not None
         if is_offered == (task_id in schedule.parked) and schedule.withdraw(task_id):

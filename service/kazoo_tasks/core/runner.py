@@ -127,7 +127,7 @@ class Runner:
         await asyncio.wait([ended], timeout=within_s)
 
     async def review(self) -> None:
-        """Look again at what waits, since the catalogue is another."""
+        """Look again at what waits, since the catalogue is another; what the store does not take is left for later."""
         catalogue, schedule = self._limits.catalogue, self.schedule
         self._limits.forget()
         parked = list(schedule.parked)
@@ -135,10 +135,13 @@ class Runner:
             # What was interrupted and is offered again ends, or may run again, as at a start.
             tasks = [self._ledger.registry.get(task_id) for task_id in parked if task_id in schedule.parked]
             changes = list(settle(tasks, catalogue, self._ledger.now()))
-            await self._ledger.commit(changes)
-            for change in changes:
-                schedule.withdraw(change.task.id)
-            review(self._ledger.registry, catalogue, schedule)
+            unsettled = {change.task.id for change in changes}
+            with suppress(StoreUnavailable):  # told by the ledger; what it does not take stays parked
+                await self._ledger.commit(changes)
+                for task_id in unsettled:
+                    schedule.withdraw(task_id)
+                unsettled.clear()
+            review(self._ledger.registry, catalogue, schedule, unsettled)
         self._come_round()
 
     async def drain(self, grace_s: float) -> None:

@@ -5,11 +5,13 @@ import itertools
 
 import pytest
 
+from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.handlers import Draft
-from kazoo_tasks.core.recovery import settle
+from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.model.task import Status
+from kazoo_tasks.modules import timer
 from support.core import Office, turn
 
 
@@ -225,3 +227,22 @@ async def test_a_full_disk_delays_and_loses_nothing(
 
     assert office.ledger.refused is None
     assert [task.attempt for task in office.ledger.registry if task.id in ids] == [1, 1, 1]
+
+
+async def test_what_the_store_cannot_settle_after_a_reload_stays_parked() -> None:
+    """Whether it may run again must be on disk before it does."""
+    former = await Office().open()
+    task_id = (await former.add(start=True))["id"]
+    office = Office(former.journal)
+    office.catalogue.become(Catalogue([]))
+    await office.open()
+    await office.ledger.commit(list(settle(office.ledger.registry, office.catalogue, office.ledger.now())))
+    resume(office.ledger.registry, office.catalogue, office.runner.schedule)
+    office.catalogue.become(Catalogue([timer]))
+    office.journal.fail_next(StoreUnavailable())
+    await office.runner.review()
+    await office.settled()
+    assert list(office.runner.schedule.parked) == [task_id]
+    assert office.ledger.registry.get(task_id).status is Status.WAITING
+    await office.runner.review()
+    assert not office.runner.schedule.parked
