@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
-from support.acceptance import ACCOUNT, NOBODY, TOKEN, Door, environment, one_process
+from support.acceptance import NOBODY, environment, one_process
 
 _CODE = """\
 import pathlib, time
@@ -26,13 +25,6 @@ def climb(flag):
 """
 
 
-async def _explained(door: Door, task_id: str) -> dict[str, Any]:
-    url = f"http://127.0.0.1:{door.port}/v2/accounts/{ACCOUNT}/tasks/{task_id}?explain=true"
-    async with door.session.get(url, headers={"X-Auth-Token": TOKEN}) as response:
-        explained: dict[str, Any] = (await response.json())["data"]["explain"]
-        return explained
-
-
 async def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     """SIGKILL of the service, once it is kept; it is gone with the end."""
     (tmp_path / "climbing.py").write_text(_CODE)
@@ -41,9 +33,9 @@ async def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path: Path) ->
     async with one_process(given, "--bus", "memory://") as house:
         task_id = await house.door.launch("climbing.climb", "x")
         async with asyncio.timeout(20):
-            while (await _explained(house.door, task_id)).get("checkpoint") != {"step": 3}:
+            while (await house.door.explained(task_id)).get("checkpoint") != {"step": 3}:
                 pass
         await house.service.kill()
     async with one_process(given, "--bus", "memory://") as house:
         assert (await house.door.ended(task_id))["result"] == [2, {"step": 3}]
-        assert await _explained(house.door, task_id) == {}
+        assert await house.door.explained(task_id) == {}

@@ -28,7 +28,7 @@ async def running(house: House) -> str:
     """A task that a child is at."""
     task_id = await house.door.launch("timer.sleep", 60_000)
     async with asyncio.timeout(20):
-        while not (await get(house.door, f"{task_id}?explain=true"))[1]["explain"].get("pid"):
+        while not (await house.door.explained(task_id)).get("pid"):
             pass
     return task_id
 
@@ -40,9 +40,7 @@ async def test_tasks_are_explained(amqp_url: str, tmp_path: Path) -> None:
         runs = await running(house)
         waits = await door.launch("timer.sleep", 60_000)
         pending = await door.add("timer.sleep", 60_000)
-        explained = {
-            task: (await get(door, f"{task}?explain=true"))[1]["explain"] for task in (runs, waits, pending)
-        }
+        explained = {task: await door.explained(task) for task in (runs, waits, pending)}
         assert (explained[runs]["slot"], explained[runs]["processes"]) == (1, 1)
         assert explained[runs]["log_bytes"] == 0
         assert explained[runs]["limits"] == {
@@ -58,7 +56,7 @@ async def test_tasks_are_explained(amqp_url: str, tmp_path: Path) -> None:
         )
         assert "explain" not in (await get(door, runs))[1]
         await door.ask("PATCH", f"{runs}/stop")
-        assert (await get(door, f"{runs}?explain=true"))[1]["explain"] == {}
+        assert await door.explained(runs) == {}
 
 
 async def test_a_running_task_shows_its_stack(amqp_url: str, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ async def test_a_log_is_the_text_that_was_printed(house: House) -> None:
         assert (answer.status, answer.content_type, answer.charset) == (200, "text/plain", "utf-8")
         assert await answer.text() == "zwölf\tBoxkämpfer\n\x1b[31mred\n"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 async def test_json_lines_tell_time_and_stream(house: House) -> None:

@@ -11,15 +11,11 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.acceptance import (
-    ACCOUNT,
     NOBODY,
-    TOKEN,
-    Door,
     House,
     environment,
     held,
@@ -94,14 +90,6 @@ async def house_of(tmp_path: Path, **more: str) -> AsyncIterator[House]:
         yield house
 
 
-async def explained(door: Door, task_id: str) -> dict[str, Any]:
-    """What keeps a task, or what its run takes."""
-    url = f"http://127.0.0.1:{door.port}/v2/accounts/{ACCOUNT}/tasks/{task_id}?explain=true"
-    async with door.session.get(url, headers={"X-Auth-Token": TOKEN}) as answer:
-        told: dict[str, Any] = (await answer.json())["data"]["explain"]
-        return told
-
-
 async def appears(path: Path) -> None:
     """Wait for a file."""
     await until(path.exists)
@@ -119,7 +107,7 @@ async def test_new_runs_have_new_code_and_old_ones_end_as_they_began(tmp_path: P
         assert (await door.run("changing.word"))["result"] == "first helper"
         runs = await door.launch("changing.wait", str(tmp_path / "mark"), str(tmp_path / "until"))
         await appears(tmp_path / "mark")
-        version = (await explained(door, runs))["version"]
+        version = (await door.explained(runs))["version"]
         source.write(SECOND, "changed")
         house.service.signal(signal.SIGHUP)
         told = await house.service.logged("service.reloaded")
@@ -177,7 +165,7 @@ async def test_what_waits_for_a_function_that_goes_is_parked_until_it_is_back(
         source.write(SECOND, "helper")
         house.service.signal(signal.SIGHUP)
         await house.service.logged("service.reloaded")
-        assert (await explained(door, waits))["waits_for"] == "changing.leaving is no longer offered"
+        assert (await door.explained(waits))["waits_for"] == "changing.leaving is no longer offered"
         (tmp_path / "until").touch()
         await door.ended(runs)
         assert (await door.run("changing.word"))["result"] == "second helper"
@@ -208,7 +196,7 @@ async def test_the_operator_is_told_over_amqp_and_by_the_command(
         assert (said.code, said.out.split()) == (0, ["changing", versions["changing"]])
         runs = await house.door.launch("changing.wait", str(tmp_path / "mark"), str(tmp_path / "never"))
         await appears(tmp_path / "mark")
-        assert (await explained(house.door, runs))["version"] == versions["changing"]
+        assert (await house.door.explained(runs))["version"] == versions["changing"]
         assert await house.service.stop() == 0
 
 

@@ -163,6 +163,13 @@ class Door:
         task: dict[str, Any] = answer.data
         return task
 
+    async def explained(self, task_id: str) -> dict[str, Any]:
+        """Why a task does not run, or what its run takes."""
+        answer = await self.ask("GET", f"{task_id}?explain=true")
+        assert answer.status == 200, answer
+        explained: dict[str, Any] = answer.data["explain"]
+        return explained
+
     async def ended(self, task_id: str) -> dict[str, Any]:
         """Wait for the end of a task."""
         async with asyncio.timeout(PATIENCE_S):

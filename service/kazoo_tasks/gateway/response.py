@@ -40,7 +40,7 @@ _HEADERS: Final = CIMultiDict(
         "Server": "kazoo-tasks",
     }
 )
-_TEXT_HEADERS: Final = {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
+_TEXT_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Vary": "Accept, Accept-Encoding"}
 _MAY_SEND: Final = (
     "authorization, cache-control, content-type, idempotency-key, if-none-match, range, x-auth-token, x-request-id, "
     "x-requested-with"
@@ -69,7 +69,7 @@ async def text(request: web.BaseRequest, terms: Terms, answer: Text) -> web.Resp
         FaultError: There is no such part.
     """
     headers = _headers(terms)
-    headers.update({**_TEXT_HEADERS, "Content-Type": answer.content_type})
+    headers.update({**_TEXT_HEADERS, "Content-Type": answer.content_type, "Accept-Ranges": "bytes"})
     body = answer.body
     if "Range" in request.headers:
         first, end = _range(request, len(body))
@@ -84,7 +84,7 @@ async def text(request: web.BaseRequest, terms: Terms, answer: Text) -> web.Resp
 async def begin(request: web.BaseRequest, terms: Terms, answer: Tail) -> web.StreamResponse:
     """The head of a text that goes on for a while, sent."""
     headers = _headers(terms)
-    headers.update({"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff"})
+    headers.update({**_TEXT_HEADERS, "Content-Type": answer.content_type})
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     return response

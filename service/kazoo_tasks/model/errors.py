@@ -107,13 +107,19 @@ class TaskRunning(Refused):
 
 
 class TooSoon(Refused):
-    """It was done a moment ago; `detail` has `retry_in_s`."""
+    """It was done a moment ago.
+
+    `detail` has `retry_in_s`.
+    """
 
     reply = "too_soon"
 
 
 class CannotReload(Refused):
-    """The task modules cannot be loaded anew, and all is as it was; `detail` has the reason."""
+    """The task modules cannot be loaded anew, and all is as it was.
+
+    `detail` has the reason.
+    """
 
     reply = "cannot_reload"
 

@@ -9,17 +9,13 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
 from kazoo_tasks.model.errors import CannotReload
 from kazoo_tasks.pool.child import Brief
 from kazoo_tasks.pool.fork_client import Child, ForkServerClient
-from kazoo_tasks.pool.output import Output
+from kazoo_tasks.pool.output import NO_SLOT, Output
 from kazoo_tasks.pool.probe import probe
 from kazoo_tasks.pool.settings import PoolSettings
-
-#: The slot of what a fork server prints, and of a child that is only tried: others begin with 1.
-_NO_SLOT: Final = 0
 
 
 class Generation:
@@ -68,7 +64,7 @@ class Generation:
 
     def _read(self, output_fd: int) -> None:
         self._leave()
-        self._output = Output(self._loop, output_fd, _NO_SLOT)
+        self._output = Output(self._loop, output_fd, NO_SLOT)
 
     def _leave(self) -> None:
         if self._output is not None:
@@ -160,7 +156,7 @@ class ForkServers:
         await self._present.close()
 
     async def _try(self, generation: Generation) -> str | None:
-        child = await generation.fork(_NO_SLOT)
+        child = await generation.fork(NO_SLOT)
         try:
             return await probe(self._loop, child, self._settings.start_timeout_s)
         finally:

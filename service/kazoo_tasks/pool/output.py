@@ -1,6 +1,6 @@
 """What is printed outside of runs, on its way into the service's log: no more lines than anybody would read.
 
-Touches one pipe; used by pool.supervisor for the fork server, and by pool.capture for a child that imports.
+Touches one pipe; used by pool.fork_servers and pool.probe, and by pool.capture for a child that imports.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import structlog
 
 #: Read at once, so that who prints a gigabyte holds nobody up, and neither does its death.
 CHUNK: Final = 64 * 1024
+#: The slot of what a fork server prints, and a child that is only tried: others begin with 1.
+NO_SLOT: Final = 0
 _MAX_LAST_READS: Final = 16
 #: What is told of a line, and how many lines in a second; the rest is counted.
 _LINE_BYTES: Final = 200

@@ -12,10 +12,8 @@ from typing import Final
 from kazoo_tasks.pool.fork_client import Child
 from kazoo_tasks.pool.frame import Frame, Kind
 from kazoo_tasks.pool.link import Link
-from kazoo_tasks.pool.output import Output
+from kazoo_tasks.pool.output import NO_SLOT, Output
 
-#: A child that was not forked for a slot.
-_NO_SLOT: Final = 0
 _MAX_REASON_BYTES: Final = 64 * 1024
 
 
@@ -24,7 +22,7 @@ async def probe(loop: asyncio.AbstractEventLoop, child: Child, within_s: float) 
     heard = _Heard(loop)
     with ExitStack() as reading:
         for fd in (child.stdout_fd, child.stderr_fd):
-            reading.callback(Output(loop, fd, _NO_SLOT).close)
+            reading.callback(Output(loop, fd, NO_SLOT).close)
         reading.callback(Link(loop, child.connection, heard, _MAX_REASON_BYTES).close)
         try:
             async with asyncio.timeout(within_s):
