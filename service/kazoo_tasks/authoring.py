@@ -74,6 +74,9 @@ class Context:
     log: Callable[..., None] = _unlogged
 
 
+#: The higher the sooner, as in AMQP.
+PRIORITIES: Final = range(10)
+DEFAULT_PRIORITY: Final = 5
 _NO_TASK: Final = Context()
 #: Gives the context of the task that runs; most never ask, so it is made when one does.
 running: ContextVar[Callable[[], Context]] = ContextVar("running", default=lambda: _NO_TASK)
@@ -118,17 +121,22 @@ class Offer(Limits):
     Attributes:
         idempotent: It may be run again after an interruption.
         cooperative: It asks `context().stopping()` by itself, and no `Stopping` is raised in it.
+        priority: Of its tasks that say none themselves: 0 to 9, the higher the sooner among those of one account.
     """
 
     idempotent: bool = False
     cooperative: bool = False
+    priority: int = DEFAULT_PRIORITY
 
     def __post_init__(self) -> None:
-        """Take limits that are some.
+        """Take limits that are some, and a priority that is one.
 
         Raises:
-            ValueError: One is not above zero.
+            ValueError: A limit is not above zero, or the priority is none.
         """
+        if type(self.priority) is not int or self.priority not in PRIORITIES:
+            message = f"expected priority to be an integer from 0 to 9, got {self.priority!r}"
+            raise ValueError(message)
         for limit in fields(Limits):
             value = getattr(self, limit.name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -140,6 +148,7 @@ class Offer(Limits):
 class _Promises(TypedDict, total=False):
     idempotent: bool
     cooperative: bool
+    priority: int
     timeout_s: float | None
     grace_s: float | None
     memory_bytes: int | None
@@ -176,7 +185,7 @@ def task(
     returns is the result. `promises` are the fields of `Offer`.
 
     Raises:
-        ValueError: A limit is not above zero.
+        ValueError: A limit is not above zero, or the priority is none.
     """
     offer = Offer(**promises)
 

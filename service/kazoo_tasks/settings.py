@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import from_json
@@ -146,6 +146,13 @@ class Settings(BaseModel):
         {},
         description="The same for the runs of some accounts, by account id (in the environment: as JSON).",
     )
+    account_weights: dict[str, Annotated[int, Field(ge=1, le=100)]] = Field(
+        {},
+        description=(
+            "How many waiting tasks of some accounts go in one round, by account id (in the environment: as JSON); "
+            "of all others one."
+        ),
+    )
     child_max_runs: int | None = Field(
         None, ge=1, description="Runs after which a child is replaced by a new one."
     )
@@ -179,7 +186,7 @@ class Settings(BaseModel):
         """Of the runs of some accounts."""
         return {account: _limits(limits) for account, limits in self.account_limits.items()}
 
-    @field_validator("account_limits", mode="before")
+    @field_validator("account_limits", "account_weights", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         return from_json(value) if isinstance(value, str) else value

@@ -17,8 +17,10 @@ from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.handlers import Draft, Handlers, Order
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
+from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.errors import StoreUnavailable
@@ -168,7 +170,11 @@ class Office:
     """Request handlers with everything behind them; `restarted` gives the next one on the same journal."""
 
     def __init__(
-        self, journal: MemoryJournal | None = None, *, slots: int = 2, dedupe: DedupeWindow | None = None
+        self,
+        journal: MemoryJournal | None = None,
+        *,
+        slots: int = 2,
+        dedupe: DedupeWindow | None = None,
     ) -> None:
         """Build it, not yet loaded."""
         self.journal = journal or MemoryJournal()
@@ -182,7 +188,9 @@ class Office:
         self.ledger = Ledger(self.journal, self.clock, dedupe or DedupeWindow(), self.changes.append)
         self.logs = TaskLogs(self.log_store, self.clock.monotonic)
         limits = RunLimits(self.catalogue, Limits(log_bytes=1_000))
-        self.runner = Runner(self.ledger, self.pool, self.background, limits, self.logs)
+        read_ahead = ReadAhead(asyncio.get_running_loop().time)
+        self.schedule = Schedule(self.pool, read_ahead, self.catalogue, {})
+        self.runner = Runner(self.ledger, self.schedule, self.background, limits, self.logs)
         self.handlers = Handlers(self.catalogue, self.ledger, self.runner, self.logs, os.urandom)
         self._msg_ids = 0
 

@@ -85,7 +85,7 @@ class _Owned:
         journal = SqliteJournal(data_dir, HandClock())
         self._office = Office(cast("MemoryJournal", journal))  # it stands for any journal there
         self._office.pool = pool = _ObedientPool()
-        self._office.runner._pool = self._office.runner.schedule._pool = pool
+        self._office.runner._pool = self._office.runner.schedule.pool = pool
 
     async def open(self) -> None:
         """Load and recover, as the service does."""

@@ -28,9 +28,11 @@ from kazoo_tasks.assembly.reload import Reload
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
+from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.schedule import Schedule
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
 from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
@@ -82,7 +84,9 @@ class Service:
         self._pool = ProcessPool(_pool_settings(settings, paths))
         limits = RunLimits(self._catalogue, settings.run_limits(), settings.limits_of_accounts())
         self._logs = TaskLogs(doors.logs, clock.monotonic)
-        self._runner = Runner(self._ledger, self._pool, self._background, limits, self._logs)
+        read_ahead = ReadAhead(clock.monotonic)
+        schedule = Schedule(self._pool, read_ahead, self._catalogue, settings.account_weights)
+        self._runner = Runner(self._ledger, schedule, self._background, limits, self._logs)
         handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
         rebuild = partial(rebuild_catalogue, paths, settings.max_arguments_bytes)

@@ -87,11 +87,16 @@ def add(  # noqa: PLR0913 - a command's options are its parameters
     arguments: Annotated[str, typer.Argument(help="Arguments, as a JSON array.")] = "[]",
     *,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
+    priority: Annotated[
+        int | None, typer.Option(min=0, max=9, help="The higher the sooner, among those of the account.")
+    ] = None,
     config: Config = None,
     bus: BusUrl = None,
 ) -> None:
     """Add a task."""
-    what = {"Module": module, "Function": function, "Arguments": _array(arguments)}
+    what: dict[str, object] = {"Module": module, "Function": function, "Arguments": _array(arguments)}
+    if priority is not None:
+        what["Priority"] = priority
     _show(settings_of(config, bus), "add_req", {"Account-ID": account, "Start": start, **what})
 
 

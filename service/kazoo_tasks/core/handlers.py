@@ -38,6 +38,7 @@ class Draft:
     module: str
     function: str
     arguments: list[Any]
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +284,7 @@ class Handlers:
             function=draft.function,
             arguments=arguments,
             submitted_at=submitted_at,
+            priority=draft.priority,
         )
 
 

@@ -57,7 +57,7 @@ def _wait(task: Task, catalogue: Catalogue, schedule: Schedule) -> None:
     if catalogue.offer(task.module, task.function) is None:
         schedule.park(task.id, f"{task.module}.{task.function} is no longer offered")
     else:
-        schedule.enqueue(task.id)
+        schedule.enqueue(task)
 
 
 def _settled(task: Task, catalogue: Catalogue, now: int) -> Change | None:

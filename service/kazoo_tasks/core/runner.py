@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.ledger import Ledger
-from kazoo_tasks.core.read_ahead import PATIENCE_S, ReadAhead
+from kazoo_tasks.core.read_ahead import PATIENCE_S
 from kazoo_tasks.core.recovery import review, settle
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.schedule import Schedule
@@ -23,7 +23,7 @@ from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.model.task_log import LogPart
-from kazoo_tasks.ports import Assignment, Pool, SlotReport
+from kazoo_tasks.ports import Assignment, SlotReport
 from kazoo_tasks.wire.codec import JsonText
 
 #: How long an outcome that the store refuses (full disk) waits before it is offered again.
@@ -54,13 +54,18 @@ class Runner:
     """Keeps the slots busy. Nothing is handed to a child before that it was is on disk."""
 
     def __init__(
-        self, ledger: Ledger, pool: Pool, background: BackgroundTasks, limits: RunLimits, logs: TaskLogs
+        self,
+        ledger: Ledger,
+        schedule: Schedule,
+        background: BackgroundTasks,
+        limits: RunLimits,
+        logs: TaskLogs,
     ) -> None:
-        """Give tasks to the pool."""
+        """Give tasks to the pool of `schedule`."""
         self._limits = limits
         self._logs = logs
         self._ledger = ledger
-        self._pool = pool
+        self._pool = schedule.pool
         self._background = background
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
         self._over: dict[str, Outcome] = {}
@@ -68,7 +73,7 @@ class Runner:
         self._kept: dict[str, bytes] = {}
         self._round_due = self._writing = False
         self._watching: asyncio.TimerHandle | None = None
-        self.schedule = Schedule(pool, ReadAhead(asyncio.get_running_loop().time))
+        self.schedule = schedule
 
     # --- asked by the handlers ---
 
@@ -103,7 +108,10 @@ class Runner:
             return {"waits_for": "its start"}
         if task.status is Status.WAITING:
             reason = self.schedule.parked.get(task.id)
-            return {"waits_for": reason or "a slot", "before_it": self.schedule.before(task.id)}
+            if reason is not None:
+                return {"waits_for": reason}
+            behind, of_account = self.schedule.place_of(task.id)
+            return {"waits_for": "a slot", "behind": behind, "of_account": of_account}
         slot = next((slot for slot in self._pool.reports() if slot.task_id == task.id), None)
         if slot is None:
             return {"waits_for": "its child to begin it"} if task.status is Status.RUNNING else {}
@@ -228,7 +236,7 @@ class Runner:
         self.schedule.place([self._assignment(launch.task) for launch in launches if launch.claimed])
         for launch in launches:
             if not launch.claimed:
-                self.schedule.enqueue(launch.task.id)
+                self.schedule.enqueue(launch.task)
         self._watch_claims()
         self._come_round()
 
@@ -264,7 +272,7 @@ class Runner:
     async def _put_back(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             self.schedule.release()
-            self.schedule.enqueue(task.id)
+            self.schedule.enqueue(task)
         await asyncio.sleep(_RETRY_S)
         self._come_round()
 

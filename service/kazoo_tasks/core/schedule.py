@@ -1,32 +1,45 @@
 """Who runs next, and why not: the tasks that wait for a slot.
 
-Touches only the pool's count of idle slots; asked by the runner. Fairness, priorities and timers have their home here.
+Touches only the pool's count of idle slots; asked by the runner.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
+from kazoo_tasks.authoring import DEFAULT_PRIORITY
+from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.fair_queue import FairQueue, Place
 from kazoo_tasks.core.read_ahead import ReadAhead
+from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Assignment, Pool
 
 
 class Schedule:
-    """Waiting tasks in the order in which they were started.
+    """Waiting tasks: the accounts in turn, and within each by priority and the order in which they were started.
 
     A place is reserved from the decision to use it until the commit is through and the schedule has the assignment,
     so that no two decisions use one place. There are as many places as slots, and some more for runs so short that
     a slot would wait longer for the commit than for the run.
     """
 
-    def __init__(self, pool: Pool, read_ahead: ReadAhead) -> None:
-        """Watch a pool, and how fast it goes."""
-        self._pool = pool
+    def __init__(
+        self, pool: Pool, read_ahead: ReadAhead, catalogue: Catalogue, weights: Mapping[str, int]
+    ) -> None:
+        """Watch a pool, and how fast it goes.
+
+        Args:
+            pool: What runs tasks.
+            read_ahead: How many more than it has slots.
+            catalogue: Knows the priority of each function.
+            weights: How many tasks of an account go in one round; 1 if it is not named.
+        """
+        self.pool = pool
         self._read_ahead = read_ahead
-        # Not a plain dict, which skips all that was taken from its front before, each time.
-        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._catalogue = catalogue
+        self._waiting = FairQueue(lambda account_id: weights.get(account_id, 1), read_ahead.now)
         self._parked: dict[str, str] = {}
         # What is assigned and not begun, with the time since when: some of it the pool has, the rest found no room.
         self._unbegun: dict[str, float] = {}
@@ -45,12 +58,15 @@ class Schedule:
 
     @property
     def waiting(self) -> list[str]:
-        """Tasks that wait and are not assigned, in their order."""
+        """Tasks that wait and are not assigned, as they came."""
         return list(self._waiting)
 
-    def before(self, task_id: str) -> int:
+    def place_of(self, task_id: str) -> Place:
         """How many tasks run before one that waits."""
-        return len(self._unbegun) + sum(1 for _ in takewhile(lambda each: each != task_id, self._waiting))
+        if task_id not in self._waiting:
+            return Place(0, 0)  # it is being assigned
+        place = self._waiting.place_of(task_id)
+        return place._replace(behind=place.behind + len(self._unbegun))
 
     def hold(self) -> list[Assignment]:
         """Run nothing more; what was assigned and no child has begun."""
@@ -75,15 +91,13 @@ class Schedule:
         self._reserved += claimed
         return claimed
 
-    def enqueue(self, task_id: str) -> None:
-        """Let a task wait, behind the others."""
-        self._waiting[task_id] = None
+    def enqueue(self, task: Task) -> None:
+        """Let a task wait for its account's turn."""
+        self._waiting.push(task.id, task.account_id, self._priority(task))
 
     def enqueue_first(self, task_ids: Sequence[str]) -> None:
         """Let tasks wait before all others, in this order."""
-        for task_id in reversed(task_ids):
-            self._waiting[task_id] = None
-            self._waiting.move_to_end(task_id, last=False)
+        self._waiting.push_first(task_ids)
 
     def park(self, task_id: str, reason: str) -> None:
         """Let a task wait until the reason is gone; nothing of this start will run it."""
@@ -96,7 +110,7 @@ class Schedule:
         free = self._free()
         if free < max(1, self._read_ahead.ahead):
             return []
-        chosen = [self._waiting.popitem(last=False)[0] for _ in range(min(free, len(self._waiting)))]
+        chosen = [self._waiting.pop() for _ in range(min(free, len(self._waiting)))]
         self._reserved += len(chosen)
         return chosen
 
@@ -119,7 +133,7 @@ class Schedule:
     def place_waiting(self) -> None:
         """Give the pool what is assigned and found no room yet."""
         if self._unplaced and not self._held:
-            for _ in range(self._pool.assign(self._unplaced, self._read_ahead.ahead)):
+            for _ in range(self.pool.assign(self._unplaced, self._read_ahead.ahead)):
                 self._unplaced.popleft()
 
     def began(self, task_id: str) -> None:
@@ -142,8 +156,7 @@ class Schedule:
 
     def withdraw(self, task_id: str) -> bool:
         """Take a task out before a child has it; whether that could be done."""
-        if task_id in self._waiting:
-            del self._waiting[task_id]
+        if self._waiting.remove(task_id):
             return True
         if self._parked.pop(task_id, None) is not None:
             return True
@@ -156,7 +169,7 @@ class Schedule:
     def _take_back(self, task_ids: Sequence[str]) -> list[Assignment]:
         """Those of them that no child has begun, in this order."""
         wanted = set(task_ids)
-        taken = {assignment.task_id: assignment for assignment in self._pool.take_back(wanted)}
+        taken = {assignment.task_id: assignment for assignment in self.pool.take_back(wanted)}
         taken |= {
             assignment.task_id: assignment for assignment in self._unplaced if assignment.task_id in wanted
         }
@@ -165,7 +178,13 @@ class Schedule:
             del self._unbegun[task_id]
         return [taken[task_id] for task_id in task_ids if task_id in taken]
 
+    def _priority(self, task: Task) -> int:
+        if task.priority is not None:
+            return task.priority
+        offer = self._catalogue.offer(task.module, task.function)
+        return DEFAULT_PRIORITY if offer is None else offer.priority
+
     def _free(self) -> int:
         if self._held:
             return 0
-        return self._pool.room(self._read_ahead.ahead) - self._reserved - len(self._unplaced)
+        return self.pool.room(self._read_ahead.ahead) - self._reserved - len(self._unplaced)

@@ -91,7 +91,8 @@ def _refuse_clutter(tasks: list[Any]) -> None:
 
 
 def _named(task: RestTask) -> dict[str, object]:
-    return {"Module": task.module, "Function": task.function, "Arguments": task.arguments}
+    named: dict[str, object] = {"Module": task.module, "Function": task.function, "Arguments": task.arguments}
+    return named if task.priority is None else {**named, "Priority": task.priority}
 
 
 def _start(*, asked_for: bool) -> dict[str, object]:

@@ -272,7 +272,7 @@ class Listener:
     # --- changes ---
 
     async def _add(self, request: wire.AddRequest) -> bytes:
-        drafts = [Draft(new.module, new.function, new.arguments) for new in request.new_tasks]
+        drafts = [Draft(new.module, new.function, new.arguments, new.priority) for new in request.new_tasks]
         order = Order(request.account_id, drafts, bulk=request.tasks is not None, start=request.start)
         return self._result(request, await self._handlers.add(_requester(request), order))
 

@@ -43,6 +43,7 @@ class Task(NamedTuple):
         progress: JSON text of the last progress that the function reported.
         checkpoint: JSON text of what the function had kept for its next attempt, as long as there may be one.
         version: That of its module's source when it was last handed to a child.
+        priority: From 0 to 9, the higher the sooner; that of its function if not given.
     """
 
     seq: int
@@ -62,6 +63,7 @@ class Task(NamedTuple):
     progress: bytes | None = None
     checkpoint: bytes | None = None
     version: str | None = None
+    priority: int | None = None
 
     @property
     def status(self) -> Status:

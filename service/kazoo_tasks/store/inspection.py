@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from kazoo_tasks.authoring import PRIORITIES
 from kazoo_tasks.model.errors import CannotStart, Corrupt
 from kazoo_tasks.model.identity import ACCOUNT_ID, TASK_ID
 from kazoo_tasks.model.task import Task
@@ -130,6 +131,7 @@ _HAS: Final[dict[str, Callable[[Task], bool]]] = {
     "an id": lambda task: TASK_ID.fullmatch(task.id) is not None,
     "an account": lambda task: ACCOUNT_ID.fullmatch(task.account_id) is not None,
     "a module and a function": lambda task: bool(task.module and task.function),
+    "a priority from 0 to 9, or none": lambda task: task.priority is None or task.priority in PRIORITIES,
     "times and counts": lambda task: all(0 <= number <= _MOST for number in _numbers(task)),
     "a JSON array as arguments": lambda task: isinstance(_value(task.arguments), list),
     "JSON as result": lambda task: task.result is None or _value(task.result) is not _NO_JSON,

@@ -89,6 +89,7 @@ def _task_row(task: Task) -> tuple[object, ...]:
         task.progress,
         task.checkpoint,
         task.version,
+        task.priority,
     )
 
 
@@ -114,6 +115,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             progress,
             checkpoint,
             word(version, version),
+            priority,
         )
         for (
             seq,
@@ -133,6 +135,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             progress,
             checkpoint,
             version,
+            priority,
         ) in rows
     ]
 

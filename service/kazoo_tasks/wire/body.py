@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.wire.codec import JsonText, encode
-from kazoo_tasks.wire.field import MAX_BULK, Name
+from kazoo_tasks.wire.field import MAX_BULK, Name, Priority
 
 #: Of a task that cannot be shown.
 _ALWAYS_READABLE: Final = ("account_id", "function", "id", "module", "started_at", "submitted_at")
@@ -26,6 +26,7 @@ class RestTask(BaseModel):
     function: Name
     arguments: list[Any]
     start: bool = False
+    priority: Priority | None = None
 
 
 class RestTasks(BaseModel):
@@ -70,6 +71,8 @@ def task_object(task: Task) -> dict[str, Any]:
     if started_at is not None:
         shown["is_terminated"] = ended_at is not None
     shown["module"] = task.module
+    if task.priority is not None:
+        shown["priority"] = task.priority
     if task.progress is not None:
         shown["progress"] = JsonText(task.progress)
     if ended_at is not None and started_at is not None:

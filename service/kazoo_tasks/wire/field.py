@@ -16,4 +16,6 @@ AccountId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 TaskId = Annotated[str, Field(pattern=r"^[0-9a-f]{30}$")]
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+#: The higher the sooner, as in AMQP.
+Priority = Annotated[int, Field(ge=0, le=9)]
 GregorianSeconds = Annotated[int, Field(ge=0)]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kazoo_tasks.wire.field import AccountId, GregorianSeconds, Name, TaskId
+from kazoo_tasks.wire.field import AccountId, GregorianSeconds, Name, Priority, TaskId
 from kazoo_tasks.wire.header import Header
 
 #: Every word with which a request may be refused.
@@ -72,6 +72,7 @@ class TaskBody(BaseModel):
     error: str | None = Field(None, description="(<worker>) class: reason, then the stack trace")
     result: Any = None
     progress: Progress | None = None
+    priority: Priority | None = Field(None, description="if the task was given one")
 
 
 class ExplainedTask(TaskBody):

@@ -14,7 +14,7 @@ from typing_extensions import override
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.wire.codec import encode
-from kazoo_tasks.wire.field import MAX_BULK, MAX_PAGE, AccountId, GregorianSeconds, Name, Text
+from kazoo_tasks.wire.field import MAX_BULK, MAX_PAGE, AccountId, GregorianSeconds, Name, Priority, Text
 from kazoo_tasks.wire.header import Header
 from kazoo_tasks.wire.validation import not_listed, problem, validated
 
@@ -22,6 +22,11 @@ DEFAULT_PAGE: Final = 1_000
 #: Below the 2 s that a caller waits.
 MAX_LOG_WAIT_MS: Final = 1_000
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+
+
+def _optional(alias: str) -> Any:
+    """A field that came after the first release: without it a request has the digest that it had then."""
+    return Field(None, alias=alias, exclude_if=lambda value: value is None)
 
 
 class NewTask(BaseModel):
@@ -32,6 +37,7 @@ class NewTask(BaseModel):
     module: Name = Field(alias="Module")
     function: Name = Field(alias="Function")
     arguments: list[Any] = Field(alias="Arguments")
+    priority: Priority | None = _optional("Priority")
 
 
 class Request(Header):
@@ -83,7 +89,7 @@ class AddRequest(Request):
             "oneOf": [
                 {
                     "required": ["Tasks"],
-                    "properties": {"Module": False, "Function": False, "Arguments": False},
+                    "properties": {"Module": False, "Function": False, "Arguments": False, "Priority": False},
                 },
                 {"required": ["Module", "Function", "Arguments"], "properties": {"Tasks": False}},
             ]
@@ -96,6 +102,7 @@ class AddRequest(Request):
     module: Name | None = Field(None, alias="Module")
     function: Name | None = Field(None, alias="Function")
     arguments: list[Any] | None = Field(None, alias="Arguments")
+    priority: Priority | None = _optional("Priority")
     tasks: list[NewTask] | None = Field(None, alias="Tasks", max_length=MAX_BULK)
     start: bool = Field(default=False, alias="Start")
     auth_account_id: AccountId | None = Field(None, alias="Auth-Account-ID")
@@ -106,7 +113,7 @@ class AddRequest(Request):
         missing = [key for key, value in single.items() if value is None]
         if self.tasks is None and missing:
             raise BadRequest(problem("Tasks", "required", f"Expected Tasks, or {', '.join(missing)} too"))
-        if self.tasks is not None and len(missing) < len(single):
+        if self.tasks is not None and (len(missing) < len(single) or self.priority is not None):
             raise BadRequest(problem("Tasks", "oneOf", f"Expected either Tasks or {', '.join(single)}"))
 
     @property
@@ -118,6 +125,7 @@ class AddRequest(Request):
             "module": self.module,
             "function": self.function,
             "arguments": self.arguments,
+            "priority": self.priority,
         }
         return [NewTask.model_construct(**single)]
 

@@ -77,7 +77,7 @@ def test_what_waited_waits_again_in_the_order_of_its_starts() -> None:
         a_task(4),
         a_running_task(5),
     ]
-    schedule = Schedule(HandPool(2), ReadAhead(lambda: 0.0))
+    schedule = Schedule(HandPool(2), ReadAhead(lambda: 0.0), CATALOGUE, {})
     resume(tasks, CATALOGUE, schedule)
 
     assert schedule.next() == [tasks[1].id, tasks[0].id]

@@ -2,16 +2,19 @@
 
 import asyncio
 import itertools
+import json
 
 import pytest
 
+from kazoo_tasks import task
 from kazoo_tasks.core.catalogue import Catalogue
-from kazoo_tasks.core.handlers import Draft
+from kazoo_tasks.core.handlers import Draft, Order
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.modules import timer
+from support.build import OTHER_ACCOUNT, a_module
 from support.core import Office, turn
 
 
@@ -246,3 +249,58 @@ async def test_what_the_store_cannot_settle_after_a_reload_stays_parked() -> Non
     assert office.ledger.registry.get(task_id).status is Status.WAITING
     await office.runner.review()
     assert not office.runner.schedule.parked
+
+
+async def full(office: Office, *drafts: Draft) -> list[str]:
+    """Tasks that wait, since others have all slots."""
+    await office.add(*[Draft("timer", "sleep", [n]) for n in range(office.pool.size)], start=True)
+    added = await office.add(*drafts, start=True)
+    return [task["id"] for task in (added if len(drafts) > 1 else [added])]
+
+
+async def order(office: Office) -> list[str]:
+    """End everything; gives the tasks in the order in which they were handed to the pool."""
+    handed: list[str] = []
+    while office.pool.running:
+        handed += [task_id for task_id in office.pool.running if task_id not in handed]
+        office.pool.end(next(iter(office.pool.running)))
+        await office.settled()
+    return handed
+
+
+async def test_the_queue_of_one_account_is_not_anothers() -> None:
+    """Its only task comes after one of theirs, and is told so."""
+    office = await Office(slots=1).open()
+    theirs = await full(office, *[Draft("timer", "sleep", [n]) for n in range(20)])
+    reply = await office.handlers.add(
+        office.requester(), Order(OTHER_ACCOUNT, [Draft("timer", "sleep", [1])], start=True)
+    )
+    ours = json.loads(reply)["id"]
+    registry = office.ledger.registry
+    assert office.runner.explain(registry.get(ours)) == {"waits_for": "a slot", "behind": 1, "of_account": 0}
+    assert office.runner.explain(registry.get(theirs[7])) == {
+        "waits_for": "a slot",
+        "behind": 8,
+        "of_account": 7,
+    }
+    assert (await order(office))[1:] == [theirs[0], ours, *theirs[1:]]
+
+
+@task(priority=6)
+def somewhat_urgent(milliseconds: int) -> None:
+    """More than others that say nothing."""
+
+
+async def test_the_more_urgent_comes_first() -> None:
+    """By the task's own word, else its function's; after a restart as well."""
+    office = await Office(slots=1).open()
+    office.catalogue.become(Catalogue([a_module("timer", sleep=somewhat_urgent)]))
+    drafts = [Draft("timer", "sleep", [n], priority) for n, priority in enumerate([None, 9, 0, 5, 7, None])]
+    ids = await full(office, *drafts)
+    wanted = [ids[place] for place in (1, 4, 0, 5, 3, 2)]
+    again = Office(office.journal)
+    again.catalogue.become(office.catalogue)
+    await again.open()
+    resume(again.ledger.registry, again.catalogue, again.schedule)
+    assert sorted(ids, key=lambda task_id: again.schedule.place_of(task_id).behind) == wanted
+    assert (await order(office))[1:] == wanted

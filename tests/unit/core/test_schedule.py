@@ -2,15 +2,24 @@
 
 import pytest
 
+from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.model.task import Task
+from kazoo_tasks.modules import timer
 from kazoo_tasks.ports import Assignment
+from support.build import NOW, a_task
 from support.core import HandPool
 
 
 def an_assignment(task_id: str) -> Assignment:
     """A run of a task."""
     return Assignment(task_id, "timer", "sleep", b"[1]")
+
+
+def waiting(task_id: str) -> Task:
+    """A task that waits."""
+    return a_task(id=task_id, started_at=NOW)
 
 
 @pytest.fixture
@@ -22,7 +31,7 @@ def pool() -> HandPool:
 @pytest.fixture
 def schedule(pool: HandPool) -> Schedule:
     """A schedule for them."""
-    return Schedule(pool, ReadAhead(lambda: 0.0))
+    return Schedule(pool, ReadAhead(lambda: 0.0), Catalogue([timer]), {})
 
 
 def test_as_many_claims_as_slots(schedule: Schedule) -> None:
@@ -34,7 +43,7 @@ def test_as_many_claims_as_slots(schedule: Schedule) -> None:
 
 def test_nobody_claims_past_those_that_wait(schedule: Schedule) -> None:
     """First started, first run."""
-    schedule.enqueue("a")
+    schedule.enqueue(waiting("a"))
 
     assert schedule.claim(1) == 0
     assert schedule.next() == ["a"]
@@ -43,7 +52,7 @@ def test_nobody_claims_past_those_that_wait(schedule: Schedule) -> None:
 def test_a_waiting_task_is_taken_once_and_in_order(schedule: Schedule) -> None:
     """As long as there are slots."""
     for task_id in "abc":
-        schedule.enqueue(task_id)
+        schedule.enqueue(waiting(task_id))
 
     assert [schedule.next(), schedule.next()] == [["a", "b"], []]
     assert len(schedule) == 1
@@ -66,7 +75,7 @@ def test_an_assignment_without_a_slot_takes_the_next_one(schedule: Schedule, poo
 def test_what_no_child_has_can_be_withdrawn_once(schedule: Schedule, pool: HandPool, place: str) -> None:
     """Wherever it is held."""
     if place == "waiting":
-        schedule.enqueue("a")
+        schedule.enqueue(waiting("a"))
     elif place == "parked":
         schedule.park("a", "its module is gone")
     else:
@@ -79,7 +88,7 @@ def test_what_no_child_has_can_be_withdrawn_once(schedule: Schedule, pool: HandP
 
 def test_a_held_schedule_runs_nothing(schedule: Schedule) -> None:
     """What waits is left to the next start."""
-    schedule.enqueue("a")
+    schedule.enqueue(waiting("a"))
     assert schedule.hold() == []
 
     assert schedule.next() == []
@@ -89,9 +98,9 @@ def test_a_held_schedule_runs_nothing(schedule: Schedule) -> None:
 
 def test_short_runs_are_claimed_ahead_and_given_back_when_held(pool: HandPool) -> None:
     """No slot waits for the disk between two runs in the blink of an eye; nobody loses what did not run."""
-    schedule = Schedule(pool, a_read_ahead(0.001))
+    schedule = Schedule(pool, a_read_ahead(0.001), Catalogue([timer]), {})
     for number in range(40):
-        schedule.enqueue(str(number))
+        schedule.enqueue(waiting(str(number)))
     schedule.place([an_assignment(task_id) for task_id in schedule.next()])
     for task_id in pool.running:
         schedule.began(task_id)
@@ -119,9 +128,9 @@ def test_what_the_pool_gives_back_comes_before_all_others(schedule: Schedule, po
 
 def test_long_runs_are_not_claimed_ahead(pool: HandPool) -> None:
     """A crash would count them as interrupted."""
-    schedule = Schedule(pool, a_read_ahead(0.02))
+    schedule = Schedule(pool, a_read_ahead(0.02), Catalogue([timer]), {})
     for number in range(40):
-        schedule.enqueue(str(number))
+        schedule.enqueue(waiting(str(number)))
 
     assert schedule.next() == ["0", "1"]
 

@@ -12,6 +12,8 @@ from support.build import ACCOUNT, a_message
 
 ADD = a_message("add_req", Account_ID=ACCOUNT, Module="timer", Function="sleep", Arguments=[1])
 
+WHAT = {"Module": "timer", "Function": "sleep", "Arguments": [1]}
+
 
 def problems_of(message: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What is wrong with a message."""
@@ -140,3 +142,39 @@ def test_a_key_that_is_named_is_short() -> None:
         validated(RestTask, {"k" * 1_000_000: 1, "module": "m", "function": "f", "arguments": []})
 
     assert [len(path) for path in caught.value.problems] == [65]
+
+
+@pytest.mark.parametrize(
+    ("what", "digest"),
+    [
+        ({"Module": "timer", "Function": "sleep", "Arguments": [1]}, "4454358883446a6bde6c091d51bd3729"),
+        (
+            {"Tasks": [{"Module": "timer", "Function": "sleep", "Arguments": [1]}]},
+            "4a6f11db02ef67758e07719f17054bdf",
+        ),
+    ],
+)
+def test_what_the_first_release_was_asked_has_the_digest_that_it_had_then(
+    what: dict[str, Any], digest: str
+) -> None:
+    """So that it is known again when it is repeated over an upgrade; a field that came later tells two apart."""
+    request = {**a_message("add_req", Account_ID=ACCOUNT), **what}
+    assert parse_request(request).digest().hex() == digest
+    assert parse_request({**ADD, "Priority": 1}).digest() != parse_request({**ADD, "Priority": 2}).digest()
+
+
+@pytest.mark.parametrize("priority", [-1, 10, 5.0, "5", True])
+def test_a_priority_is_an_integer_from_0_to_9(priority: object) -> None:
+    """Of one task, and of each of many."""
+    assert list(problems_of({**ADD, "Priority": priority})) == ["Priority"]
+    many = a_message("add_req", Account_ID=ACCOUNT, Tasks=[{**WHAT, "Priority": priority}])
+    assert list(problems_of(many)) == ["Tasks.0.Priority"]
+
+
+def test_many_tasks_have_a_priority_each() -> None:
+    """None beside them."""
+    many = a_message("add_req", Account_ID=ACCOUNT, Tasks=[WHAT, {**WHAT, "Priority": 9}])
+    request = parse_request(many)
+    assert isinstance(request, AddRequest)
+    assert [new.priority for new in request.new_tasks] == [None, 9]
+    assert list(problems_of({**many, "Priority": 1})) == ["Tasks"]
