@@ -41,7 +41,7 @@ async def ended(bench: Bench, row: Misbehaviour, file: Path) -> tuple[Outcome, f
     if row.end is End.STOP:
         since = time.monotonic()
         bench.pool.stop(task_id)
-    outcome = await bench.outcome(task_id)
+    outcome = await bench.outcome(task_id, row.within_s)
     return outcome, time.monotonic() - since
 
 

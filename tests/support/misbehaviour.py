@@ -160,7 +160,7 @@ MISBEHAVIOURS: Final = (
         failure=None,
         told='"printed"',
         size=1024,
-        within_s=_LONG_S,
+        within_s=4 * _LONG_S,  # what we read of it has a rate of its own
     ),
     Misbehaviour(
         name="closes all its descriptors",

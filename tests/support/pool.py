@@ -113,9 +113,9 @@ class Bench:
         names = (f"task-{next(self._ids)}", self._module, function)
         return Assignment(*names, text, account_id="account", limits=self.limits)
 
-    async def outcome(self, task_id: str) -> Outcome:
+    async def outcome(self, task_id: str, within_s: float = 30) -> Outcome:
         """Wait for the end of a run; there must be just one."""
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(within_s), self.changed:
             await self.changed.wait_for(lambda: task_id in self.outcomes)
         (outcome,) = self.outcomes[task_id]
         return outcome
