@@ -21,6 +21,7 @@ from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.errors import StoreUnavailable
@@ -185,14 +186,19 @@ class Office:
         self.crashes: list[BaseException] = []
         self.catalogue = Catalogue([timer, erlang, knm_converters])
         self.background = BackgroundTasks(self.crashes.append)
-        self.ledger = Ledger(self.journal, self.clock, dedupe or DedupeWindow(), self.changes.append)
+        self.ledger = Ledger(self.journal, self.clock, dedupe or DedupeWindow(), self._announce)
         self.logs = TaskLogs(self.log_store, self.clock.monotonic)
         limits = RunLimits(self.catalogue, Limits(log_bytes=1_000))
         read_ahead = ReadAhead(asyncio.get_running_loop().time)
         self.schedule = Schedule(self.pool, read_ahead, self.catalogue, {})
         self.runner = Runner(self.ledger, self.schedule, self.background, limits, self.logs)
+        self.timers = StartTimers(self.ledger, self.runner)
         self.handlers = Handlers(self.catalogue, self.ledger, self.runner, self.logs, os.urandom)
         self._msg_ids = 0
+
+    def _announce(self, change: Change) -> None:
+        self.changes.append(change)
+        self.timers.changed(change)
 
     async def open(self) -> Office:
         """Load it."""

@@ -33,12 +33,14 @@ from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
 from kazoo_tasks.listener.asked_snapshot import AskedSnapshots
 from kazoo_tasks.listener.heartbeat import Heartbeat
 from kazoo_tasks.listener.listener import Listener, Operations
 from kazoo_tasks.listener.watchdog import Watch, Watchdog
+from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.errors import CannotReload, RequestsStopped, StoreBroken, StoreUnavailable
 from kazoo_tasks.pool.settings import PoolSettings
 from kazoo_tasks.pool.supervisor import ProcessPool
@@ -80,13 +82,14 @@ class Service:
         self._background = BackgroundTasks(self._crashed)
         self._announcer = Announcer(self._bus, replies)
         dedupe = DedupeWindow(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)
-        self._ledger = Ledger(self._journal, clock, dedupe, self._announcer.announce)
+        self._ledger = Ledger(self._journal, clock, dedupe, self._announce)
         self._pool = ProcessPool(_pool_settings(settings, paths))
         limits = RunLimits(self._catalogue, settings.run_limits(), settings.limits_of_accounts())
         self._logs = TaskLogs(doors.logs, clock.monotonic)
         read_ahead = ReadAhead(clock.monotonic)
         schedule = Schedule(self._pool, read_ahead, self._catalogue, settings.account_weights)
         self._runner = Runner(self._ledger, schedule, self._background, limits, self._logs)
+        self._timers = StartTimers(self._ledger, self._runner)
         handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
         rebuild = partial(rebuild_catalogue, paths, settings.max_arguments_bytes)
@@ -99,6 +102,7 @@ class Service:
         self._bus.on_disconnect(self._collector.lost)
         self._loops = (
             Loop("announcer", self._announcer.run),
+            Loop("start timers", self._timers.run),
             Loop("heartbeat", self._heartbeat.run),
             Loop("watchdog", self._watchdog.run),
             Loop("upkeep", self._upkeep),
@@ -122,12 +126,17 @@ class Service:
             await self._stack.aclose()
             raise
 
+    def _announce(self, change: Change) -> None:
+        self._timers.changed(change)
+        self._announcer.announce(change)
+
     async def _start(self) -> None:
         self._ledger.load(await self._journal.load())
         self._collector.spare()
         self._stack.push_async_callback(self._journal.close)
         self._stack.push_async_callback(self._close_logs)
         await self._recover()
+        self._timers.load(self._ledger.registry)
         await self._pool.start(self._runner)
         self._stack.push_async_callback(self._pool.close)
         self._runner.idle()

@@ -22,6 +22,10 @@ from kazoo_tasks.settings import Settings
 Gregorian = Annotated[
     int | None, typer.Option(metavar="SECONDS", help="Gregorian seconds, as tasks have them.")
 ]
+Delay = Annotated[int | None, typer.Option(metavar="SECONDS", help="Start it by itself, so much later.")]
+StartAt = Annotated[
+    int | None, typer.Option(metavar="SECONDS", help="Start it by itself at this time, in Gregorian seconds.")
+]
 #: As long as Kazoo's crossbar waits; and for modules, which may import much.
 _PATIENCE_S: Final = 2.0
 _RELOAD_S: Final = 60.0
@@ -90,13 +94,14 @@ def add(  # noqa: PLR0913 - a command's options are its parameters
     priority: Annotated[
         int | None, typer.Option(min=0, max=9, help="The higher the sooner, among those of the account.")
     ] = None,
+    delay: Delay = None,
+    start_at: StartAt = None,
     config: Config = None,
     bus: BusUrl = None,
 ) -> None:
     """Add a task."""
     what: dict[str, object] = {"Module": module, "Function": function, "Arguments": _array(arguments)}
-    if priority is not None:
-        what["Priority"] = priority
+    what |= _said({"Priority": priority, "Delay": delay, "Start-At": start_at})
     _show(settings_of(config, bus), "add_req", {"Account-ID": account, "Start": start, **what})
 
 
@@ -153,9 +158,19 @@ def reload(config: Config = None, bus: BusUrl = None) -> None:
         print(f"{module}  {version}")
 
 
-def start(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
-    """Run a pending task."""
-    _show(settings_of(config, bus), "start_req", {"Task-ID": task})
+def start(
+    task: TaskId,
+    delay: Delay = None,
+    start_at: StartAt = None,
+    config: Config = None,
+    bus: BusUrl = None,
+) -> None:
+    """Run a pending task, now or later."""
+    _show(
+        settings_of(config, bus),
+        "start_req",
+        {"Task-ID": task, **_said({"Delay": delay, "Start-At": start_at})},
+    )
 
 
 def stop(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
@@ -166,6 +181,10 @@ def stop(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
 def remove(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
     """Forget a task that is neither waiting nor running."""
     _show(settings_of(config, bus), "remove_req", {"Task-ID": task})
+
+
+def _said(options: dict[str, int | None]) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _show(settings: Settings, event: str, fields: Mapping[str, object]) -> None:

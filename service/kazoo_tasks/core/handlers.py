@@ -31,6 +31,25 @@ from kazoo_tasks.wire.body import task_text, tasks_text
 _STOP_WAIT_S: Final = 1.0
 
 
+class When(NamedTuple):
+    """When a task is to be started, if that is said.
+
+    Attributes:
+        start_at: Gregorian seconds.
+        delay: Seconds from when it was asked for; instead of `start_at`.
+    """
+
+    start_at: int | None = None
+    delay: int | None = None
+
+    def after(self, now: int) -> int | None:
+        """Gregorian seconds."""
+        return self.start_at if self.delay is None else now + self.delay
+
+
+_NOT_SAID: Final = When()
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A task to be added, as it was asked for."""
@@ -39,6 +58,7 @@ class Draft:
     function: str
     arguments: list[Any]
     priority: int | None = None
+    when: When = _NOT_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +67,7 @@ class Order:
 
     Attributes:
         bulk: The reply is an array, even of one task.
-        start: Start what was added at once.
+        start: Start what was added at once, but for what has a time of its own.
     """
 
     account_id: str
@@ -172,14 +192,16 @@ class Handlers:
         """
         return await self._ledger.once(requester, partial(self._add, requester, order))
 
-    async def start(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
-        """Run a pending task.
+    async def start(
+        self, requester: Requester, wanted: str, account_id: str | None, when: When = _NOT_SAID
+    ) -> bytes:
+        """Run a pending task, now or later.
 
         Raises:
             NotFound: As `read`.
             AlreadyStarted: It is not pending.
         """
-        return await self._ledger.once(requester, partial(self._start, requester, wanted, account_id))
+        return await self._ledger.once(requester, partial(self._start, requester, wanted, account_id, when))
 
     async def stop(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
         """End a waiting or running task; the reply shows it ended, unless that takes longer than a caller waits.
@@ -206,20 +228,32 @@ class Handlers:
             self._new(order.account_id, draft, text, submitted_at)
             for draft, text in zip(order.drafts, arguments, strict=True)
         ]
-        launches = self._runner.prepare([task.start(submitted_at) for task in added] if order.start else [])
+        now = self._ledger.now()
+        begun = [task.start(submitted_at) for task in added if _begins(task, now, asked=order.start)]
+        launches = self._runner.prepare(begun)
         changes = [Change(Kind.ADDED, task) for task in added]
         changes += [change for launch in launches for change in launch.changes]
-        shown = [launch.task for launch in launches] or added
+        launched = {launch.task.id: launch.task for launch in launches}
+        shown = [launched.get(task.id, task) for task in added]
         reply = tasks_text(shown) if order.bulk else task_text(shown[0])
         await self._launch(launches, changes, requester, reply)
         return reply
 
-    async def _start(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
+    async def _start(self, requester: Requester, wanted: str, account_id: str | None, when: When) -> bytes:
         async with self._ledger.locks.hold(wanted):
-            task = self.read(wanted, account_id).start(self._ledger.now())
-            (launch,) = self._runner.prepare([task])
+            task, now = self.read(wanted, account_id), self._ledger.now()
+            start_at = when.after(now)
+            if start_at is not None and start_at > now:
+                return await self._put_off(requester, task.put_off(start_at))
+            (launch,) = self._runner.prepare([task.start(now)])
             reply = task_text(launch.task)
             await self._launch([launch], launch.changes, requester, reply)
+        return reply
+
+    async def _put_off(self, requester: Requester, task: Task) -> bytes:
+        reply = task_text(task)
+        answer = requester.answered(reply, self._ledger.answer_time())
+        await self._ledger.commit([Change(Kind.PUT_OFF, task)], [answer])
         return reply
 
     async def _stop(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
@@ -285,7 +319,13 @@ class Handlers:
             arguments=arguments,
             submitted_at=submitted_at,
             priority=draft.priority,
+            start_at=draft.when.after(submitted_at),
         )
+
+
+def _begins(task: Task, now: int, *, asked: bool) -> bool:
+    """Whether a task that is being added is started with it."""
+    return asked if task.start_at is None else task.start_at <= now
 
 
 def _is_over(task: Task, attempt: int) -> bool:

@@ -105,7 +105,8 @@ class Runner:
     def explain(self, task: Task) -> dict[str, Any]:
         """Why a task does not run, or what its run takes and may take; empty once it has ended."""
         if task.status is Status.PENDING:
-            return {"waits_for": "its start"}
+            waits: dict[str, Any] = {"waits_for": "its start"}
+            return waits if task.start_at is None else {**waits, "start_at": task.start_at}
         if task.status is Status.WAITING:
             reason = self.schedule.parked.get(task.id)
             if reason is not None:

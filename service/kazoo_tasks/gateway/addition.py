@@ -12,7 +12,7 @@ from typing import Any, Final
 from kazoo_tasks.gateway.asked import Asked
 from kazoo_tasks.gateway.fault import TOO_LARGE, FaultError
 from kazoo_tasks.model.errors import BadRequest
-from kazoo_tasks.wire.body import RestTask, RestTasks
+from kazoo_tasks.wire.body import RestStart, RestTask, RestTasks
 from kazoo_tasks.wire.codec import MAX_BODY_BYTES, encode
 from kazoo_tasks.wire.validation import problem, validated
 
@@ -38,6 +38,16 @@ def add_fields(asked: Asked) -> dict[str, object]:
     if len(encode(fields)) > MAX_BODY_BYTES - _HEADER_ROOM:
         raise FaultError(TOO_LARGE)
     return fields
+
+
+def start_fields(asked: Asked) -> dict[str, object]:
+    """When a task shall be started, if the body of a PATCH says so; whatever else it holds is nobody's.
+
+    Raises:
+        BadRequest: It is no time, or named in two ways.
+    """
+    data = asked.body.get("data") if isinstance(asked.body, dict) else None
+    return _when(validated(RestStart, data)) if isinstance(data, dict) else {}
 
 
 def msg_id(account_id: str, idempotency_key: str | None) -> str | None:
@@ -92,7 +102,14 @@ def _refuse_clutter(tasks: list[Any]) -> None:
 
 def _named(task: RestTask) -> dict[str, object]:
     named: dict[str, object] = {"Module": task.module, "Function": task.function, "Arguments": task.arguments}
-    return named if task.priority is None else {**named, "Priority": task.priority}
+    if task.priority is not None:
+        named["Priority"] = task.priority
+    return {**named, **_when(task)}
+
+
+def _when(wanted: RestTask | RestStart) -> dict[str, object]:
+    when = {"Start-At": wanted.start_at, "Delay": wanted.delay}
+    return {name: seconds for name, seconds in when.items() if seconds is not None}
 
 
 def _start(*, asked_for: bool) -> dict[str, object]:

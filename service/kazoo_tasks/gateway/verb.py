@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from kazoo_tasks.gateway.addition import add_fields, msg_id
+from kazoo_tasks.gateway.addition import add_fields, msg_id, start_fields
 from kazoo_tasks.gateway.answer import Answer, Page, Success
 from kazoo_tasks.gateway.asked import Asked
 from kazoo_tasks.gateway.fault import REFUSALS, FaultError, unknown
@@ -71,7 +71,7 @@ def _explained(asked: Asked) -> dict[str, object]:
 
 read_task = _about_one_task("read_req", _explained)
 read_stack = _about_one_task("stack_req")
-start_task = _about_one_task("start_req")
+start_task = _about_one_task("start_req", start_fields)
 stop_task = _about_one_task("stop_req")
 remove_task = _about_one_task("remove_req")
 

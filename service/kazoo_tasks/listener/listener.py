@@ -16,7 +16,7 @@ import structlog
 
 from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.background import BackgroundTasks
-from kazoo_tasks.core.handlers import Draft, Handlers, Order, Reading
+from kazoo_tasks.core.handlers import Draft, Handlers, Order, Reading, When
 from kazoo_tasks.core.registry import Query
 from kazoo_tasks.listener.gate import Gate
 from kazoo_tasks.model.errors import (
@@ -272,14 +272,17 @@ class Listener:
     # --- changes ---
 
     async def _add(self, request: wire.AddRequest) -> bytes:
-        drafts = [Draft(new.module, new.function, new.arguments, new.priority) for new in request.new_tasks]
+        drafts = [
+            Draft(new.module, new.function, new.arguments, new.priority, When(new.start_at, new.delay))
+            for new in request.new_tasks
+        ]
         order = Order(request.account_id, drafts, bulk=request.tasks is not None, start=request.start)
         return self._result(request, await self._handlers.add(_requester(request), order))
 
     async def _start(self, request: wire.StartRequest) -> bytes:
-        return self._result(
-            request, await self._handlers.start(_requester(request), request.task_id, request.account_id)
-        )
+        when = When(request.start_at, request.delay)
+        started = await self._handlers.start(_requester(request), request.task_id, request.account_id, when)
+        return self._result(request, started)
 
     async def _stop(self, request: wire.StopRequest) -> bytes:
         return self._result(

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     """The closed set of changes."""
 
     ADDED = "added"
+    PUT_OFF = "put_off"
     STARTED = "started"
     ASSIGNED = "assigned"
     REQUEUED = "requeued"

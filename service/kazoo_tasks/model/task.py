@@ -43,6 +43,7 @@ class Task(NamedTuple):
         progress: JSON text of the last progress that the function reported.
         checkpoint: JSON text of what the function had kept for its next attempt, as long as there may be one.
         version: That of its module's source when it was last handed to a child.
+        start_at: When it is to be started, if that was not when it was asked for.
         priority: From 0 to 9, the higher the sooner; that of its function if not given.
     """
 
@@ -64,6 +65,7 @@ class Task(NamedTuple):
     checkpoint: bytes | None = None
     version: str | None = None
     priority: int | None = None
+    start_at: int | None = None
 
     @property
     def status(self) -> Status:
@@ -88,6 +90,16 @@ class Task(NamedTuple):
         if self.started_at is not None:
             raise AlreadyStarted
         return self._replace(started_at=max(at, self.submitted_at))
+
+    def put_off(self, start_at: int) -> Task:
+        """Have it started later.
+
+        Raises:
+            AlreadyStarted: It was started before, whatever became of it.
+        """
+        if self.started_at is not None:
+            raise AlreadyStarted
+        return self._replace(start_at=start_at)
 
     def assign(self, epoch: int, version: str | None = None) -> Task:
         """Hand it to a child, which has this version of its module.

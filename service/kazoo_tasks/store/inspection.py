@@ -112,7 +112,7 @@ def _wrong(task: Task) -> str | None:
 
 
 def _numbers(task: Task) -> list[int]:
-    times = (task.submitted_at, task.started_at, task.ended_at, task.attempt, task.epoch)
+    times = (task.submitted_at, task.start_at, task.started_at, task.ended_at, task.attempt, task.epoch)
     return [number for number in times if number is not None]
 
 

@@ -59,16 +59,17 @@ ALTER TABLE task ADD COLUMN version TEXT;
 
 -- name: schema_4
 ALTER TABLE task ADD COLUMN priority INTEGER;
+ALTER TABLE task ADD COLUMN start_at INTEGER;
 
 -- For reading an older file as the newest release would, without changing it.
 -- name: view_1
-CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version, NULL AS priority FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version, NULL AS priority, NULL AS start_at FROM main.task
 
 -- name: view_2
-CREATE TEMP VIEW task AS SELECT *, NULL AS version, NULL AS priority FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS version, NULL AS priority, NULL AS start_at FROM main.task
 
 -- name: view_3
-CREATE TEMP VIEW task AS SELECT *, NULL AS priority FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS priority, NULL AS start_at FROM main.task
 
 -- name: read_meta
 SELECT key, value FROM meta
@@ -84,13 +85,14 @@ SELECT count(*) FROM task
 
 -- name: read_tasks
 SELECT seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
-       stop_asked, error, result, progress, checkpoint, version, priority
+       stop_asked, error, result, progress, checkpoint, version, priority, start_at
 FROM task ORDER BY seq
 
 -- name: put_tasks
 INSERT OR REPLACE INTO task (
     seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
-    stop_asked, error, result, progress, checkpoint, version, priority
+    stop_asked, error, result, progress, checkpoint, version, priority,
+    start_at
 ) VALUES :rows
 
 -- name: remove_tasks

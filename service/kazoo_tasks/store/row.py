@@ -90,6 +90,7 @@ def _task_row(task: Task) -> tuple[object, ...]:
         task.checkpoint,
         task.version,
         task.priority,
+        task.start_at,
     )
 
 
@@ -116,6 +117,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             checkpoint,
             word(version, version),
             priority,
+            start_at,
         )
         for (
             seq,
@@ -136,6 +138,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             checkpoint,
             version,
             priority,
+            start_at,
         ) in rows
     ]
 

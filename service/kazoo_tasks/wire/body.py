@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.wire.codec import JsonText, encode
-from kazoo_tasks.wire.field import MAX_BULK, Name, Priority
+from kazoo_tasks.wire.field import MAX_BULK, Delay, Name, Priority, StartAt
 
 #: Of a task that cannot be shown.
 _ALWAYS_READABLE: Final = ("account_id", "function", "id", "module", "started_at", "submitted_at")
@@ -27,6 +27,17 @@ class RestTask(BaseModel):
     arguments: list[Any]
     start: bool = False
     priority: Priority | None = None
+    start_at: StartAt | None = None
+    delay: Delay | None = None
+
+
+class RestStart(BaseModel):
+    """When a task shall be started, if not at once."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    start_at: StartAt | None = None
+    delay: Delay | None = None
 
 
 class RestTasks(BaseModel):
@@ -71,8 +82,6 @@ def task_object(task: Task) -> dict[str, Any]:
     if started_at is not None:
         shown["is_terminated"] = ended_at is not None
     shown["module"] = task.module
-    if task.priority is not None:
-        shown["priority"] = task.priority
     if task.progress is not None:
         shown["progress"] = JsonText(task.progress)
     if ended_at is not None and started_at is not None:
@@ -82,4 +91,10 @@ def task_object(task: Task) -> dict[str, Any]:
     if started_at is not None:
         shown["started_at"] = started_at
     shown["submitted_at"] = task.submitted_at
-    return shown
+    return shown if task.priority is None and task.start_at is None else _with_wishes(shown, task)
+
+
+def _with_wishes(shown: dict[str, Any], task: Task) -> dict[str, Any]:
+    wishes = {"priority": task.priority, "start_at": task.start_at}
+    shown |= {name: wish for name, wish in wishes.items() if wish is not None}
+    return dict(sorted(shown.items()))

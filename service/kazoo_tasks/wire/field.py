@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 MAX_BULK: Final = 10_000
 MAX_PAGE: Final = 10_000
@@ -18,4 +19,15 @@ Text = Annotated[str, Field(min_length=1, max_length=255)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 #: The higher the sooner, as in AMQP.
 Priority = Annotated[int, Field(ge=0, le=9)]
+
+
+def _one_way(delay: int, info: ValidationInfo) -> int:
+    if info.data.get("start_at") is not None:
+        raise PydanticCustomError("one_of", "Expected either a time or a delay")
+    return delay
+
+
+#: Until the year 9999, and ten years ahead; a model has `start_at` before `delay`, and at most one of them is said.
+StartAt = Annotated[int, Field(ge=0, le=315_569_519_999)]
+Delay = Annotated[int, Field(ge=0, le=315_360_000), AfterValidator(_one_way)]
 GregorianSeconds = Annotated[int, Field(ge=0)]

@@ -73,6 +73,7 @@ class TaskBody(BaseModel):
     result: Any = None
     progress: Progress | None = None
     priority: Priority | None = Field(None, description="if the task was given one")
+    start_at: GregorianSeconds | None = Field(None, description="if it was to be started later")
 
 
 class ExplainedTask(TaskBody):

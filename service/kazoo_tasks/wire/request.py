@@ -14,7 +14,17 @@ from typing_extensions import override
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.wire.codec import encode
-from kazoo_tasks.wire.field import MAX_BULK, MAX_PAGE, AccountId, GregorianSeconds, Name, Priority, Text
+from kazoo_tasks.wire.field import (
+    MAX_BULK,
+    MAX_PAGE,
+    AccountId,
+    Delay,
+    GregorianSeconds,
+    Name,
+    Priority,
+    StartAt,
+    Text,
+)
 from kazoo_tasks.wire.header import Header
 from kazoo_tasks.wire.validation import not_listed, problem, validated
 
@@ -38,6 +48,8 @@ class NewTask(BaseModel):
     function: Name = Field(alias="Function")
     arguments: list[Any] = Field(alias="Arguments")
     priority: Priority | None = _optional("Priority")
+    start_at: StartAt | None = _optional("Start-At")
+    delay: Delay | None = _optional("Delay")
 
 
 class Request(Header):
@@ -89,7 +101,9 @@ class AddRequest(Request):
             "oneOf": [
                 {
                     "required": ["Tasks"],
-                    "properties": {"Module": False, "Function": False, "Arguments": False, "Priority": False},
+                    "properties": dict.fromkeys(
+                        ("Module", "Function", "Arguments", "Priority", "Start-At", "Delay"), False
+                    ),
                 },
                 {"required": ["Module", "Function", "Arguments"], "properties": {"Tasks": False}},
             ]
@@ -103,6 +117,8 @@ class AddRequest(Request):
     function: Name | None = Field(None, alias="Function")
     arguments: list[Any] | None = Field(None, alias="Arguments")
     priority: Priority | None = _optional("Priority")
+    start_at: StartAt | None = _optional("Start-At")
+    delay: Delay | None = _optional("Delay")
     tasks: list[NewTask] | None = Field(None, alias="Tasks", max_length=MAX_BULK)
     start: bool = Field(default=False, alias="Start")
     auth_account_id: AccountId | None = Field(None, alias="Auth-Account-ID")
@@ -113,7 +129,8 @@ class AddRequest(Request):
         missing = [key for key, value in single.items() if value is None]
         if self.tasks is None and missing:
             raise BadRequest(problem("Tasks", "required", f"Expected Tasks, or {', '.join(missing)} too"))
-        if self.tasks is not None and (len(missing) < len(single) or self.priority is not None):
+        beside = (self.priority, self.start_at, self.delay)
+        if self.tasks is not None and (len(missing) < len(single) or beside != (None, None, None)):
             raise BadRequest(problem("Tasks", "oneOf", f"Expected either Tasks or {', '.join(single)}"))
 
     @property
@@ -126,6 +143,8 @@ class AddRequest(Request):
             "function": self.function,
             "arguments": self.arguments,
             "priority": self.priority,
+            "start_at": self.start_at,
+            "delay": self.delay,
         }
         return [NewTask.model_construct(**single)]
 
@@ -183,10 +202,12 @@ class LogRequest(OneTaskRequest):
 
 
 class StartRequest(OneTaskRequest):
-    """Run a pending task."""
+    """Run a pending task, now or later."""
 
     key = "start"
     event_name: Literal["start_req"] = Field(alias="Event-Name")
+    start_at: StartAt | None = _optional("Start-At")
+    delay: Delay | None = _optional("Delay")
 
 
 class StopRequest(OneTaskRequest):

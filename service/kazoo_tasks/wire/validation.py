@@ -148,6 +148,10 @@ def _literal(_: ErrorDetails, context: dict[str, Any]) -> tuple[str, dict[str, o
     return "enum", _enum(_QUOTED.findall(context["expected"]))
 
 
+def _one_of(item: ErrorDetails, _: dict[str, Any]) -> tuple[str, dict[str, object]]:
+    return "oneOf", {"message": item["msg"]}
+
+
 def _enum(words: Sequence[str]) -> dict[str, object]:
     message = f"Value not found in enumerated list of values: {', '.join(words)}"
     return {"message": message, "target": list(words)}
@@ -172,4 +176,5 @@ _RULES: Final = {
     "less_than_equal": _bound("maximum", "Value must be at most {}", "le"),
     "string_pattern_mismatch": _bound("pattern", "Failed to match pattern '{}'", "pattern"),
     "literal_error": _literal,
+    "one_of": _one_of,
 }

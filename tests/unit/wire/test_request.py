@@ -178,3 +178,23 @@ def test_many_tasks_have_a_priority_each() -> None:
     assert isinstance(request, AddRequest)
     assert [new.priority for new in request.new_tasks] == [None, 9]
     assert list(problems_of({**many, "Priority": 1})) == ["Tasks"]
+
+
+@pytest.mark.parametrize(
+    ("when", "path"),
+    [
+        ({"Start-At": -1}, "Start-At"),
+        ({"Start-At": 315_569_520_000}, "Start-At"),
+        ({"Start-At": 63_900_000_000.5}, "Start-At"),
+        ({"Start-At": "tomorrow"}, "Start-At"),
+        ({"Delay": -1}, "Delay"),
+        ({"Delay": 315_360_001}, "Delay"),
+        ({"Start-At": 63_900_000_000, "Delay": 5}, "Delay"),
+    ],
+)
+def test_a_start_is_named_in_one_way_and_within_reach(when: dict[str, Any], path: str) -> None:
+    """When a task is added, alone or with others, and when it is started."""
+    assert list(problems_of({**ADD, **when})) == [path]
+    many = a_message("add_req", Account_ID=ACCOUNT, Tasks=[WHAT, {**WHAT, **when}])
+    assert list(problems_of(many)) == [f"Tasks.1.{path}"]
+    assert list(problems_of(a_message("start_req", Task_ID="0" * 30, **when))) == [path]
