@@ -20,7 +20,7 @@ from kazoo_tasks.model.task import Task
 _LOOK_S: Final = 0.5
 _LOOK_CLOSELY_S: Final = 0.05
 #: So that many that are due together hold nobody up.
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 100
 #: How long what the store refuses (full disk) waits before it is tried again.
 _RETRY_S: Final = 1.0
 #: Timers of what was started or removed stay in the heap until they are that many and the most of it.
