@@ -221,6 +221,8 @@ async def test_a_terminal_that_goes_ends_the_program(tmp_path: Path, source: Sou
     given = environment(NOBODY, tmp_path / "data", modules="changing", drain_s="0")
     given["PYTHONPATH"] += f":{tmp_path}"
     controlling, terminal = os.openpty()
+    # What ignores it, as under nohup, hands that down.
+    handled = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         program = await start("run", "--bus", "memory://", environment=given, stdin=terminal)
         await program.port()
@@ -229,5 +231,6 @@ async def test_a_terminal_that_goes_ends_the_program(tmp_path: Path, source: Sou
         assert await program.logged("service.stopped")
         assert not [line for line in program.log if line["event"] == "service.reloaded"]
     finally:
+        signal.signal(signal.SIGHUP, handled)
         os.close(controlling)
         os.close(terminal)
