@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 MAX_BULK: Final = 10_000
 MAX_PAGE: Final = 10_000
+_MAX_TOLD: Final = 255
 #: The pattern of `contract.md` section 1.
 AccountId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 TaskId = Annotated[str, Field(pattern=r"^[0-9a-f]{30}$")]
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _told(value: object) -> str | None:
+    return value[:_MAX_TOLD] if isinstance(value, str) else None
+
+
+#: What is only kept for people to read: no message is refused for it.
+Told = Annotated[str | None, BeforeValidator(_told)]
 GregorianSeconds = Annotated[int, Field(ge=0)]

@@ -14,13 +14,29 @@ from typing_extensions import override
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.wire.codec import encode
-from kazoo_tasks.wire.field import MAX_BULK, MAX_PAGE, AccountId, GregorianSeconds, Name, Text
+from kazoo_tasks.wire.field import (
+    MAX_BULK,
+    MAX_PAGE,
+    AccountId,
+    GregorianSeconds,
+    Name,
+    TaskId,
+    Text,
+    Told,
+)
 from kazoo_tasks.wire.header import Header
 from kazoo_tasks.wire.validation import not_listed, problem, validated
 
 DEFAULT_PAGE: Final = 1_000
 #: Below the 2 s that a caller waits.
 MAX_LOG_WAIT_MS: Final = 1_000
+#: What tells who asks, and not what is asked.
+_WHO: Final = frozenset(
+    {
+        *("app_name", "app_version", "msg_id", "server_id", "node"),
+        *("auth_account_id", "request_id", "client_ip"),
+    }
+)
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 
 
@@ -42,6 +58,9 @@ class Request(Header):
     is_operators: ClassVar[bool] = False
     event_category: Literal["tasks"] = Field(alias="Event-Category")
     account_id: AccountId | None = Field(None, alias="Account-ID")
+    auth_account_id: Told = Field(None, alias="Auth-Account-ID", description="whose token it was")
+    request_id: Told = Field(None, alias="System-Log-ID", description="what the client knows it by")
+    client_ip: Told = Field(None, alias="Client-IP", description="where the gateway was asked from")
 
     @classmethod
     def routing_key(cls) -> str:
@@ -62,8 +81,10 @@ class Request(Header):
 
     def digest(self) -> bytes:
         """A hash of what is asked, whoever asks and however often."""
-        asked = self.model_dump(exclude={"app_name", "app_version", "msg_id", "server_id", "node"})
-        return hashlib.blake2b(encode(asked), digest_size=16).digest()
+        return hashlib.blake2b(encode(self._asked()), digest_size=16).digest()
+
+    def _asked(self) -> dict[str, Any]:
+        return self.model_dump(exclude=set(_WHO))
 
 
 class LookupRequest(Request):
@@ -108,6 +129,11 @@ class AddRequest(Request):
             raise BadRequest(problem("Tasks", "required", f"Expected Tasks, or {', '.join(missing)} too"))
         if self.tasks is not None and len(missing) < len(single):
             raise BadRequest(problem("Tasks", "oneOf", f"Expected either Tasks or {', '.join(single)}"))
+
+    @override
+    def _asked(self) -> dict[str, Any]:
+        # As ever: answers that an earlier release remembers are known by it.
+        return {**super()._asked(), "auth_account_id": self.auth_account_id}
 
     @property
     def new_tasks(self) -> list[NewTask]:
@@ -174,6 +200,17 @@ class LogRequest(OneTaskRequest):
     )
 
 
+class AuditRequest(Request):
+    """Who did what with an account's tasks, or with one of them, which may be gone? Newest first."""
+
+    key = "audit"
+    event_name: Literal["audit_req"] = Field(alias="Event-Name")
+    account_id: AccountId = Field(alias="Account-ID")
+    task_id: TaskId | None = Field(None, alias="Task-ID")
+    page_size: PageSize = Field(DEFAULT_PAGE, alias="Page-Size")
+    start_key: Text | None = Field(None, alias="Start-Key")
+
+
 class StartRequest(OneTaskRequest):
     """Run a pending task."""
 
@@ -235,6 +272,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         ReadRequest,
         StackRequest,
         LogRequest,
+        AuditRequest,
         StartRequest,
         StopRequest,
         RemoveRequest,
