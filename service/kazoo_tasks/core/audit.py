@@ -53,6 +53,10 @@ class Deed(NamedTuple):
 
 def subject_of(tasks: Sequence[Task]) -> Subject:
     """Tasks of an account as the audit names them."""
+    if len(tasks) == 1:
+        (task,) = tasks
+        seq = seq_of(task.id)
+        return Subject(task.id, task.module, task.function, 1, ((seq, seq),))
     modules, functions = {task.module for task in tasks}, {task.function for task in tasks}
     return Subject(
         task_id=tasks[0].id,

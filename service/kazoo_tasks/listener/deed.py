@@ -36,7 +36,9 @@ def _deed(request: wire.Request, subject: Subject, detail: bytes | None = None) 
 
 def _added(request: wire.AddRequest) -> Subject:
     """What it would add, should it be refused."""
-    new = request.new_tasks
+    new = request.tasks
+    if new is None:
+        return Subject(None, request.module, request.function)
     modules, functions = {task.module for task in new}, {task.function for task in new}
     return Subject(
         module=new[0].module if len(modules) == 1 else None,

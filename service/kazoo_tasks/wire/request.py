@@ -31,12 +31,10 @@ DEFAULT_PAGE: Final = 1_000
 #: Below the 2 s that a caller waits.
 MAX_LOG_WAIT_MS: Final = 1_000
 #: What tells who asks, and not what is asked.
-_WHO: Final = frozenset(
-    {
-        *("app_name", "app_version", "msg_id", "server_id", "node"),
-        *("auth_account_id", "request_id", "client_ip"),
-    }
-)
+_WHO: Final = {
+    *("app_name", "app_version", "msg_id", "server_id", "node"),
+    *("auth_account_id", "request_id", "client_ip"),
+}
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 
 
@@ -84,7 +82,7 @@ class Request(Header):
         return hashlib.blake2b(encode(self._asked()), digest_size=16).digest()
 
     def _asked(self) -> dict[str, Any]:
-        return self.model_dump(exclude=set(_WHO))
+        return self.model_dump(exclude=_WHO)
 
 
 class LookupRequest(Request):
