@@ -178,6 +178,17 @@ class Settings(BaseModel):
         7, ge=1, description="Days for which they are kept; the newest three always are."
     )
 
+    task_keep_days: int = Field(30, ge=0, description="Days for which finished tasks are kept; 0 for ever.")
+    task_keep: int = Field(
+        100_000,
+        ge=0,
+        description="Finished tasks of an account that are kept, the latest submitted; 0 for all.",
+    )
+    audit_keep_days: int = Field(365, ge=1, description="Days for which the audit is kept.")
+    audit_keep: int = Field(
+        1_000_000, ge=1, description="Entries of the audit of an account that are kept; the oldest go first."
+    )
+
     def run_limits(self) -> Limits:
         """Of every run."""
         return _limits(self)

@@ -25,6 +25,12 @@ from support.gateway import (
 )
 
 REQUEST_ID = {"X-Request-ID": "de1856ce11c0cf4ae04f206fcf6875ed"}
+#: What a request that changes something says of who asks, beside the account.
+WHO = {
+    "Auth-Account-ID": ACCOUNT,
+    "Client-IP": "127.0.0.1",
+    "System-Log-ID": "de1856ce11c0cf4ae04f206fcf6875ed",
+}
 NEW = {"module": "timer", "function": "sleep", "arguments": [100000]}
 RUNNING = a_task(started_at=63631324861, is_terminated=False)
 FAILED = a_task(
@@ -349,12 +355,17 @@ class TestAsking:
     async def test_adding(self, door: Door) -> None:
         door.service.replies("add_req", a_task())
         await door.ask(
-            "PUT", TASKS.replace(ACCOUNT, OTHER_ACCOUNT), token=ADMIN_TOKEN, data=json.dumps({"data": NEW})
+            "PUT",
+            TASKS.replace(ACCOUNT, OTHER_ACCOUNT),
+            token=ADMIN_TOKEN,
+            data=json.dumps({"data": NEW}),
+            headers=REQUEST_ID,
         )
         (call,) = door.service.calls
         assert (call.event, call.msg_id) == ("add_req", None)
         assert call.fields == {
             "Account-ID": OTHER_ACCOUNT,
+            **WHO,
             "Auth-Account-ID": ADMIN_ACCOUNT,
             "Module": "timer",
             "Function": "sleep",
@@ -398,9 +409,39 @@ class TestAsking:
     )
     async def test_about_one_task(self, door: Door, method: str, path: str, event: str) -> None:
         door.service.replies(event, a_task())
-        await door.ask(method, path)
+        await door.ask(method, path, headers=REQUEST_ID)
         (call,) = door.service.calls
-        assert (call.event, call.fields) == (event, {"Account-ID": ACCOUNT, "Task-ID": TASK_ID})
+        who = {} if method == "GET" else WHO
+        assert (call.event, call.fields) == (event, {"Account-ID": ACCOUNT, "Task-ID": TASK_ID, **who})
+
+    async def test_an_admin_is_told_by_the_account_of_the_token(self, door: Door) -> None:
+        door.service.replies("stop_req", a_task())
+        await door.ask("PATCH", f"{TASK}/stop", token=ADMIN_TOKEN)
+        (call,) = door.service.calls
+        assert (call.fields["Account-ID"], call.fields["Auth-Account-ID"]) == (ACCOUNT, ADMIN_ACCOUNT)
+
+    @pytest.mark.parametrize(
+        ("path", "fields"),
+        [
+            (f"{TASKS}/audit", {}),
+            (f"{TASKS}/audit?page_size=50&start_key=k&status=x", {"Page-Size": 50, "Start-Key": "k"}),
+            (f"{TASK}/audit?page_size=1", {"Page-Size": 1, "Task-ID": TASK_ID}),
+        ],
+    )
+    async def test_the_audit(self, door: Door, path: str, fields: dict[str, object]) -> None:
+        door.service.answers["audit_req"] = {
+            "Reply": [{"verb": "add"}],
+            "Start-Key": "s",
+            "Next-Start-Key": "n",
+        }
+        heard = await door.ask("GET", path)
+        (call,) = door.service.calls
+        assert (call.event, call.fields) == ("audit_req", {"Account-ID": ACCOUNT, **fields})
+        assert (heard.json["data"], heard.json["next_start_key"]) == ([{"verb": "add"}], "n")
+
+    async def test_the_audit_of_what_is_no_task_is_not_asked_for(self, door: Door) -> None:
+        heard = await door.ask("GET", f"{TASKS}/{'ab' * 16}/audit")
+        assert (heard.status, heard.json["data"], door.service.calls) == (404, ["ab" * 16], [])
 
     async def test_the_catalogue_is_for_every_token(self, door: Door) -> None:
         help_of = {"timer": {"sleep": {"arity": 1}}}

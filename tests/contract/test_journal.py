@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from kazoo_tasks.model.audit import OK, AuditEntry, AuditQuery, Origin, Subject, runs_of
 from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import StoreBroken, StoreUnavailable
+from kazoo_tasks.model.identity import task_id
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Journal, Loaded
 from kazoo_tasks.store.memory import MemoryJournal
 from kazoo_tasks.store.sqlite import SqliteJournal
-from support.build import NOW, a_task
+from support.build import ACCOUNT, NOW, OTHER_ACCOUNT, a_task
 from support.core import HandClock
 
 #: More bytes than there are.
@@ -70,6 +72,22 @@ def added(*tasks: Task) -> list[Change]:
 def an_answer(msg_id: str = "m", at: int = NOW, reply: bytes = b'"ok"') -> Remembered:
     """The answer to a request of one owner."""
     return Remembered("owner", msg_id, b"digest", reply, at)
+
+
+def id_of(seq: int) -> str:
+    """Of the task at a place."""
+    return task_id(b"0123456789", seq)
+
+
+def an_entry(verb: str, account_id: str = ACCOUNT, of: Sequence[int] = (1,), at: int = NOW) -> AuditEntry:
+    """Something that was done to the tasks of these seqs."""
+    subject = Subject(id_of(of[0]), "timer", "sleep", len(of), runs_of(of))
+    return AuditEntry(account_id, at, verb, OK, subject, Origin(None, "m", node="n@host"), b'{"start":true}')
+
+
+async def audit(home: Home, account_id: str = ACCOUNT) -> list[AuditEntry]:
+    """All that is said of an account."""
+    return (await home.journal.audit(AuditQuery(account_id, 1000))).entries
 
 
 async def test_a_new_journal_is_empty(home: Home) -> None:
@@ -201,6 +219,64 @@ async def test_the_oldest_answers_go_when_there_are_too_many_bytes(home: Home) -
     assert [answer.msg_id for answer in await home.answers()] == [f"{n}" for n in range(2490, 2500)]
 
 
+async def test_what_the_audit_says_is_read_newest_first(home: Home) -> None:
+    """Page after page, as it was written, over a restart."""
+    await home.journal.commit(added(a_task()), audited=[an_entry("add"), an_entry("start")])
+    await home.journal.commit([], audited=[an_entry("stop")])
+    await home.reopen()
+    first = await home.journal.audit(AuditQuery(ACCOUNT, 2))
+    assert [entry.verb for entry in first.entries] == ["stop", "start"]
+    last = await home.journal.audit(AuditQuery(ACCOUNT, 2, start=first.next))
+    assert [entry._replace(number=0) for entry in last.entries] == [an_entry("add")]
+    assert last.next is None
+    assert (await home.journal.audit(AuditQuery(ACCOUNT, 1, start=2**70))).entries == first.entries[:1]
+
+
+async def test_an_account_reads_its_own_audit_alone(home: Home) -> None:
+    """Not even of a task that it names."""
+    await home.journal.commit(
+        [], audited=[an_entry("add", of=[2]), an_entry("remove", OTHER_ACCOUNT, of=[1])]
+    )
+    (mine,) = (await home.journal.audit(AuditQuery(ACCOUNT, 9))).entries
+    assert mine.verb == "add"
+    assert (await home.journal.audit(AuditQuery(ACCOUNT, 9, id_of(1)))).entries == []
+
+
+async def test_what_is_said_of_many_tasks_is_said_of_each(home: Home) -> None:
+    """By their seqs, without a gap's; what was added together by the ids as well, and nothing of an id of nobody."""
+    removed = an_entry("remove", of=[2, 3, 5])
+    unnamed = removed._replace(subject=removed.subject._replace(task_id=None))
+    entries = [an_entry("add", of=range(1, 9)), an_entry("start", of=[3]), an_entry("stop", of=[4]), unnamed]
+    for entry in entries:
+        await home.journal.commit([], audited=[entry])
+
+    async def verbs(task_id: str) -> list[str]:
+        page = await home.journal.audit(AuditQuery(ACCOUNT, 9, task_id))
+        return [entry.verb for entry in page.entries]
+
+    assert await verbs(id_of(3)) == ["remove", "start", "add"]
+    assert await verbs(id_of(4)) == ["stop", "add"]
+    assert await verbs(id_of(5)) == ["remove", "add"]
+    assert await verbs(id_of(9)) == []
+    assert await verbs(task_id(b"another's.", 3)) == []
+    page = await home.journal.audit(AuditQuery(ACCOUNT, 1, id_of(3)))
+    assert (await home.journal.audit(AuditQuery(ACCOUNT, 1, id_of(3), page.next))).entries[0].verb == "start"
+
+
+async def test_old_entries_of_the_audit_go_with_later_commits(home: Home) -> None:
+    """Those before the instant, and the oldest of an account's that are too many; another's are its own."""
+    old = [an_entry("old", at=NOW - 1) for _ in range(250)]
+    await home.journal.commit([], audited=[*old, an_entry("other", OTHER_ACCOUNT)])
+    home.journal.keep_audit(NOW, ALL)
+    for _ in range(4):
+        await home.journal.commit([], audited=[an_entry("new")])
+    assert {entry.verb for entry in await audit(home)} == {"new"}
+    home.journal.keep_audit(NOW, 2)
+    await home.journal.commit([], audited=[an_entry("newer")])
+    assert [entry.verb for entry in await audit(home)] == ["newer", "new"]
+    assert [entry.verb for entry in await audit(home, OTHER_ACCOUNT)] == ["other"]
+
+
 async def test_a_commit_need_not_be_awaited(home: Home) -> None:
     """It takes effect from the call; close waits for it."""
     _ = home.journal.commit(added(a_task()))
@@ -235,6 +311,8 @@ async def test_nothing_goes_after_close(home: Home) -> None:
         await home.journal.commit([])
     with pytest.raises(StoreUnavailable, match="not open"):
         await home.journal.snapshot()
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await audit(home)
 
 
 async def test_loaded_tasks_can_change(home: Home) -> None:

@@ -14,6 +14,7 @@ from kazoo_tasks.cli.main import main
 from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.listener.listener import Listener
+from kazoo_tasks.model.audit import AuditEntry
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.ports import Delivery
 from kazoo_tasks.store.sqlite import SqliteJournal
@@ -39,10 +40,13 @@ def reply_before_commit() -> None:
     """What is asked for counts as written at once, and is written later."""
 
     def commit_later(
-        self: SqliteJournal, changes: Sequence[Change], remembered: Sequence[Remembered] = ()
+        self: SqliteJournal,
+        changes: Sequence[Change],
+        remembered: Sequence[Remembered] = (),
+        audited: Sequence[AuditEntry] = (),
     ) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
-        loop.call_later(_SLOW_DISK_S, _commit, self, changes, remembered)
+        loop.call_later(_SLOW_DISK_S, _commit, self, changes, remembered, audited)
         done: asyncio.Future[None] = loop.create_future()
         done.set_result(None)
         return done

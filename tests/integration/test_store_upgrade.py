@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from kazoo_tasks.model.change import Remembered
+from kazoo_tasks.core.audit import subject_of
+from kazoo_tasks.model.audit import OK, AuditEntry, AuditQuery, Origin
+from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.ports import Loaded
@@ -166,6 +168,23 @@ async def test_a_file_of_each_earlier_schema_is_inspected_and_read(data_dir: Pat
     kept = b"7" if step > 1 else None
     assert tasks == [task if task.ended_at else task._replace(checkpoint=kept) for task in TASKS]
     assert version(data_dir / "journal.sqlite3") == SCHEMA
+
+
+@pytest.mark.parametrize("step", range(1, SCHEMA))
+async def test_the_audit_begins_with_the_release_that_has_one(data_dir: Path, step: int) -> None:
+    """Nothing is told of what was before; what is told then of an old task is found by its id, after it is gone."""
+    with closing(sqlite3.connect(data_dir / "journal.sqlite3", isolation_level=None)) as connection:
+        database.upgrade(connection, 1, to=step)
+    journal = SqliteJournal(data_dir, HandClock())
+    loaded = await journal.load()
+    (done,) = [task for task in loaded.tasks if task.seq == TASKS[2].seq]
+    assert (await journal.audit(AuditQuery(ACCOUNT, 9))).entries == []
+    entry = AuditEntry(ACCOUNT, T, "remove", OK, subject_of([done]), Origin())
+    await journal.commit([Change(Kind.REMOVED, done)], audited=[entry])
+    (told,) = (await journal.audit(AuditQuery(ACCOUNT, 9, done.id))).entries
+    assert told._replace(number=0) == entry
+    await journal.close()
+    inspect(data_dir / "journal.sqlite3")
 
 
 async def test_what_breaks_the_rule_gives_way_to_words(data_dir: Path) -> None:

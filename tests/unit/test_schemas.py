@@ -64,7 +64,8 @@ def in_body(do: Line, seen: Line) -> Iterator[tuple[str, object]]:
     yield f"rest.{seen['body']['status']}.json", seen["body"]
     if is_success and "/accounts/" in do["path"]:
         data = seen["body"]["data"]
-        yield from (("rest.task.json", task) for task in (data if isinstance(data, list) else [data]))
+        name = "audit" if do["path"].partition("?")[0].endswith("/audit") else "task"
+        yield from ((f"rest.{name}.json", each) for each in (data if isinstance(data, list) else [data]))
     if is_success and do["method"] == "PUT":
         yield _PUT, json.loads(do["body"])
 

@@ -6,11 +6,13 @@ Touches only what it is given; read by the health endpoints and by the log.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from kazoo_tasks.model.errors import BusUnavailable
-from kazoo_tasks.model.identity import TASK_ID_BYTES
 from kazoo_tasks.ports import Bus, Caller
 
+#: Of this shape, and nobody's.
+_NO_TASK: Final = "0" * 30
 #: Says why a part is unwell, or nothing.
 Check = Callable[[], Awaitable[str | None]]
 
@@ -53,8 +55,8 @@ def gateway_checks(bus: Bus, caller: Caller) -> dict[str, Check]:
 
     async def check_service() -> str | None:
         try:
-            # No task has this id, and to say so a service must be there.
-            await caller.call("read_req", {"Task-ID": "0" * TASK_ID_BYTES * 2})
+            # To say that there is no such task a service must be there.
+            await caller.call("read_req", {"Task-ID": _NO_TASK})
         except BusUnavailable as error:
             return str(error)
         return None

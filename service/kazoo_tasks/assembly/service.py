@@ -30,6 +30,7 @@ from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.recovery import resume, settle
+from kazoo_tasks.core.retention import Keep, Retention
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
 from kazoo_tasks.core.schedule import Schedule
@@ -55,6 +56,9 @@ _MIB: Final = 2**20
 _SETTLE_S: Final = 10.0
 _EXPIRY_INTERVAL_S: Final = 30
 _SPARING_INTERVAL_S: Final = 5
+#: Between two steps of the retention: with 200 tasks a step it removes more than can come.
+_REMOVAL_PAUSE_S: Final = 0.02
+_DAY_S: Final = 86_400
 _log = structlog.get_logger(__name__)
 
 
@@ -82,10 +86,12 @@ class Service:
         self._background = BackgroundTasks(self._crashed)
         self._announcer = Announcer(self._bus, replies)
         dedupe = DedupeWindow(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)
-        self._ledger = Ledger(self._journal, clock, dedupe, self._announce)
+        self._ledger = Ledger(self._journal, clock, dedupe, self._changed)
         self._pool = ProcessPool(_pool_settings(settings, paths))
         limits = RunLimits(self._catalogue, settings.run_limits(), settings.limits_of_accounts())
         self._logs = TaskLogs(doors.logs, clock.monotonic)
+        keep = Keep(settings.task_keep_days, settings.task_keep)
+        self._retention = Retention(self._ledger, self._logs, keep, sender.node)
         read_ahead = ReadAhead(clock.monotonic)
         schedule = Schedule(self._pool, read_ahead, self._catalogue, settings.account_weights)
         self._runner = Runner(self._ledger, schedule, self._background, limits, self._logs)
@@ -108,6 +114,7 @@ class Service:
             Loop("upkeep", self._upkeep),
             Loop("snapshots", self._snapshots),
             Loop("task logs", self._write_logs),
+            Loop("retention", self._remove_finished),
         )
         self._draining = False
         self._told_of_logs: tuple[str | None, int] = None, 0
@@ -126,12 +133,9 @@ class Service:
             await self._stack.aclose()
             raise
 
-    def _announce(self, change: Change) -> None:
-        self._timers.changed(change)
-        self._announcer.announce(change)
-
     async def _start(self) -> None:
         self._ledger.load(await self._journal.load())
+        self._expire_audit()
         self._collector.spare()
         self._stack.push_async_callback(self._journal.close)
         self._stack.push_async_callback(self._close_logs)
@@ -221,8 +225,27 @@ class Service:
                 self._collector.spare()
             if beat % _EXPIRY_INTERVAL_S == 0:
                 self._ledger.expire()
+                self._expire_audit()
             if self._ledger.refused:
                 await self._ledger.probe()
+
+    def _expire_audit(self) -> None:
+        # By the time that only goes on, as answers are: a clock that is set ahead must not cost what was written.
+        since = self._ledger.answer_time() - self._settings.audit_keep_days * _DAY_S
+        self._journal.keep_audit(since, self._settings.audit_keep)
+
+    def _changed(self, change: Change) -> None:
+        self._timers.changed(change)
+        self._announcer.announce(change)
+        self._retention.told(change)
+
+    async def _remove_finished(self) -> None:
+        """Some at a time, with pauses for whoever asks for something."""
+        while True:
+            is_more_due = False
+            with suppress(StoreUnavailable):  # told by health; what is due stays so
+                is_more_due = await self._retention.step()
+            await asyncio.sleep(_REMOVAL_PAUSE_S if is_more_due else 1)
 
     async def _write_logs(self) -> None:
         await self._log_store.keep_only(self._ledger.registry.__contains__)

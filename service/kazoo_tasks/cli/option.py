@@ -37,12 +37,23 @@ def _shaped(shape: re.Pattern[str], what: str) -> Callable[[str], str]:
     return check
 
 
+def _shaped_if_given(shape: re.Pattern[str], what: str) -> Callable[[str | None], str | None]:
+    check = _shaped(shape, what)
+    return lambda text: None if text is None else check(text)
+
+
 _ACCOUNT: Final = "an account id: 32 lower-case hexadecimal digits"
 _TASK: Final = "a task id: 30 lower-case hexadecimal digits"
 Account = Annotated[
     str, typer.Argument(help=f"{_ACCOUNT[3:].capitalize()}.", callback=_shaped(ACCOUNT_ID, _ACCOUNT))
 ]
 TaskId = Annotated[str, typer.Argument(help=f"{_TASK[2:].capitalize()}.", callback=_shaped(TASK_ID, _TASK))]
+GivenTask = Annotated[
+    str | None,
+    typer.Option(
+        "--task", help="Of this task alone; it may be gone.", callback=_shaped_if_given(TASK_ID, _TASK)
+    ),
+]
 
 
 def settings_of(config: Path | None, bus: str | None = None, **overrides: Any) -> Settings:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from kazoo_tasks.cli.option import Account, BusUrl, Config, TaskId, settings_of
+from kazoo_tasks.cli.option import Account, BusUrl, Config, GivenTask, TaskId, settings_of
 from kazoo_tasks.model.errors import KazooTasksError
 from kazoo_tasks.model.task import STATUSES
 from kazoo_tasks.settings import Settings
@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
     app.command()(show)
     app.command()(stack)
     app.command()(log)
+    app.command()(audit)
     app.command()(pool)
     app.command()(reload)
     app.command()(start)
@@ -81,7 +82,7 @@ def list_tasks(  # noqa: PLR0913 - a command's options are its parameters
         "Created-To": created_to,
     }
     given = {name: value for name, value in filters.items() if value is not None}
-    asyncio.run(_list(settings_of(config, bus), {"Account-ID": account, **given}))
+    asyncio.run(_pages(settings_of(config, bus), "list_req", {"Account-ID": account, **given}))
 
 
 def add(  # noqa: PLR0913 - a command's options are its parameters
@@ -145,6 +146,18 @@ def log(  # noqa: PLR0913 - a command's options are its parameters
     asyncio.run(_log(settings_of(config, bus), task, attempt, follow=follow, as_json=as_json))
 
 
+def audit(
+    account: Account,
+    task: GivenTask = None,
+    most: Annotated[int, typer.Option(help="Entries at most.", min=1)] = 1_000,
+    config: Config = None,
+    bus: BusUrl = None,
+) -> None:
+    """Show who did what with an account's tasks, when, and what the answer was; newest first."""
+    about = {"Task-ID": task} if task else {}
+    asyncio.run(_pages(settings_of(config, bus), "audit_req", {"Account-ID": account, **about}, most))
+
+
 def pool(config: Config = None, bus: BusUrl = None) -> None:
     """Show what each slot of the pool is doing, and what that takes."""
     for slot in _reply(settings_of(config, bus), "pool_req", {})["Reply"]:
@@ -203,14 +216,16 @@ def _reply(
     return asyncio.run(asked())
 
 
-async def _list(settings: Settings, fields: dict[str, object]) -> None:
+async def _pages(settings: Settings, event: str, fields: dict[str, object], most: int = sys.maxsize) -> None:
     from kazoo_tasks.assembly.client import connected
 
+    left = most
     async with connected(settings) as ask:
-        while True:
-            page = await ask("list_req", fields)
-            for task in page["Reply"]:
-                print(json.dumps(task))
+        while left:
+            page = await ask(event, fields)
+            for shown in page["Reply"][:left]:
+                print(json.dumps(shown))
+            left -= min(left, len(page["Reply"]))
             if "Next-Start-Key" not in page:
                 return
             fields["Start-Key"] = page["Next-Start-Key"]

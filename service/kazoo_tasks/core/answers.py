@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from kazoo_tasks.core.audit import Deed
 from kazoo_tasks.model.change import Remembered
 from kazoo_tasks.model.errors import REFUSALS, MsgIdConflict, Refused
 from kazoo_tasks.wire.codec import decode, encode
@@ -25,11 +26,13 @@ class Requester:
     Attributes:
         owner: Within whose requests the `msg_id` is unique.
         digest: Hash of what is asked.
+        deed: What the audit tells of it, if anything.
     """
 
     owner: str
     msg_id: str
     digest: bytes
+    deed: Deed | None = None
 
     @property
     def key(self) -> tuple[str, str]:

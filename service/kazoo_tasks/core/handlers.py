@@ -18,6 +18,7 @@ from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.registry import Page, Query
 from kazoo_tasks.core.runner import Launch, Runner
 from kazoo_tasks.core.task_logs import TaskLogs
+from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import BadArguments, NotFound, NotRunning, Refused
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
@@ -104,6 +105,14 @@ class Excerpt(NamedTuple):
     is_over: bool
 
 
+class _Step(NamedTuple):
+    """What becomes true together when tasks are added or started."""
+
+    launches: Sequence[Launch]
+    changes: Sequence[Change]
+    audited: Sequence[AuditEntry]
+
+
 class Handlers:
     """Decides. Reads are answered from memory; every change holds its task's lock and is on disk before the reply.
 
@@ -177,6 +186,18 @@ class Handlers:
             return Excerpt(attempt, task.attempt, page, _is_over(task, attempt))
         return Excerpt(attempt, task.attempt, page, is_over=True)
 
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """What the audit says of an account, or of one of its tasks, which may be gone.
+
+        Raises:
+            NotFound: The account has no such task, and nothing is told of one.
+            StoreUnavailable: It cannot be read.
+        """
+        page = await self._ledger.audit(query)
+        if query.task_id is not None and not page.entries:
+            self.read(query.task_id, query.account_id)
+        return page
+
     def slots(self) -> Sequence[SlotReport]:
         """Every slot of the pool, and what its child takes."""
         return self._runner.slots()
@@ -224,8 +245,10 @@ class Handlers:
     async def _add(self, requester: Requester, order: Order) -> bytes:
         arguments = [self._checked(order, index) for index in range(len(order.drafts))]
         submitted_at = self._ledger.submission_time()
+        # The same for all, so that one entry of the audit can tell of each by its id.
+        random = self._random(TASK_ID_BYTES)
         added = [
-            self._new(order.account_id, draft, text, submitted_at)
+            self._new(order, draft, text, submitted_at, random)
             for draft, text in zip(order.drafts, arguments, strict=True)
         ]
         now = self._ledger.now()
@@ -236,7 +259,8 @@ class Handlers:
         launched = {launch.task.id: launch.task for launch in launches}
         shown = [launched.get(task.id, task) for task in added]
         reply = tasks_text(shown) if order.bulk else task_text(shown[0])
-        await self._launch(launches, changes, requester, reply)
+        told = self._ledger.deeds_done(requester, shown)
+        await self._launch(_Step(launches, changes, told), requester, reply)
         return reply
 
     async def _start(self, requester: Requester, wanted: str, account_id: str | None, when: When) -> bytes:
@@ -247,13 +271,15 @@ class Handlers:
                 return await self._put_off(requester, task.put_off(start_at))
             (launch,) = self._runner.prepare([task.start(now)])
             reply = task_text(launch.task)
-            await self._launch([launch], launch.changes, requester, reply)
+            told = self._ledger.deeds_done(requester, [task])
+            await self._launch(_Step([launch], launch.changes, told), requester, reply)
         return reply
 
     async def _put_off(self, requester: Requester, task: Task) -> bytes:
         reply = task_text(task)
         answer = requester.answered(reply, self._ledger.answer_time())
-        await self._ledger.commit([Change(Kind.PUT_OFF, task)], [answer])
+        told = self._ledger.deeds_done(requester, [task])
+        await self._ledger.commit([Change(Kind.PUT_OFF, task)], [answer], audited=told)
         return reply
 
     async def _stop(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
@@ -264,14 +290,16 @@ class Handlers:
             if self._runner.schedule.withdraw(wanted):
                 return await self._end_waiting(requester, task)
             asked = Change(Kind.STOP_ASKED, task)
-            await self._ledger.commit([asked], [requester.answered(b"", self._ledger.answer_time())])
+            answer = requester.answered(b"", self._ledger.answer_time())
+            await self._ledger.commit([asked], [answer], audited=self._ledger.deeds_done(requester, [task]))
         return await self._stopped(requester, task)
 
     async def _end_waiting(self, requester: Requester, task: Task) -> bytes:
         over = task.fail(self._ledger.end_time(task), STOPPED_WAITING.text())
         reply = task_text(over)
         answer = requester.answered(reply, self._ledger.answer_time())
-        await self._ledger.commit([Change(Kind.ENDED, over)], [answer])
+        told = self._ledger.deeds_done(requester, [task])
+        await self._ledger.commit([Change(Kind.ENDED, over)], [answer], audited=told)
         return reply
 
     async def _stopped(self, requester: Requester, task: Task) -> bytes:
@@ -288,16 +316,19 @@ class Handlers:
             task.check_removable()
             reply = task_text(task)
             removed = Change(Kind.REMOVED, task)
-            await self._ledger.commit([removed], [requester.answered(reply, self._ledger.answer_time())])
+            answer = requester.answered(reply, self._ledger.answer_time())
+            told = self._ledger.deeds_done(requester, [task])
+            await self._ledger.commit([removed], [answer], audited=told)
             self._logs.removed(task)
         return reply
 
-    async def _launch(
-        self, launches: Sequence[Launch], changes: Sequence[Change], requester: Requester, reply: bytes
-    ) -> None:
+    async def _launch(self, step: _Step, requester: Requester, reply: bytes) -> None:
         answer = requester.answered(reply, self._ledger.answer_time())
         await self._ledger.commit(
-            changes, [answer], lambda written: self._runner.launch(launches, written=written)
+            step.changes,
+            [answer],
+            lambda written: self._runner.launch(step.launches, written=written),
+            step.audited,
         )
 
     def _checked(self, order: Order, index: int) -> bytes:
@@ -309,11 +340,12 @@ class Handlers:
         except Refused as error:
             raise type(error)(str(error), _which(index, draft)) from error
 
-    def _new(self, account_id: str, draft: Draft, arguments: bytes, submitted_at: int) -> Task:
+    def _new(self, order: Order, draft: Draft, arguments: bytes, submitted_at: int, random: bytes) -> Task:
+        seq = self._ledger.take_seq()
         return Task(
-            seq=self._ledger.take_seq(),
-            id=task_id(self._random(TASK_ID_BYTES)),
-            account_id=account_id,
+            seq=seq,
+            id=task_id(random, seq),
+            account_id=order.account_id,
             module=draft.module,
             function=draft.function,
             arguments=arguments,

@@ -22,6 +22,10 @@ class KeyedLocks:
         # With those who wait, once there are any: mostly there are none.
         self._held: dict[str, deque[asyncio.Future[None]] | None] = {}
 
+    def __contains__(self, key: str) -> bool:
+        """Whether somebody holds the lock of a key."""
+        return key in self._held
+
     @asynccontextmanager
     async def hold(self, *keys: str) -> AsyncIterator[None]:
         """Wait for the lock of each key and hold them."""

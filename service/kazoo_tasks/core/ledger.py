@@ -15,6 +15,7 @@ from typing import Final
 from kazoo_tasks.core.answers import Answers, Requester
 from kazoo_tasks.core.keyed_lock import KeyedLocks
 from kazoo_tasks.core.registry import Registry
+from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken, StoreUnavailable
 from kazoo_tasks.model.task import Task
@@ -120,6 +121,7 @@ class Ledger:
         changes: Sequence[Change],
         remembered: Sequence[Remembered] = (),
         settled: Callable[[bool], None] | None = None,
+        audited: Sequence[AuditEntry] = (),
     ) -> None:
         """Make changes true: on disk, then in memory, then told to whoever listens.
 
@@ -129,12 +131,13 @@ class Ledger:
             changes: In order.
             remembered: Answers that become durable with them.
             settled: Told whether they became true, in the same breath.
+            audited: What the audit says of them, durable with them and nowhere else.
 
         Raises:
             StoreUnavailable: Nothing was changed.
             StoreBroken: Nothing is certain any more.
         """
-        written = self._journal.commit(changes, remembered)
+        written = self._journal.commit(changes, remembered, audited)
         # Callbacks run in the order of their registration: whoever awaits this sees the changes folded in.
         written.add_done_callback(partial(self._fold, changes, remembered))
         if settled is not None:
@@ -144,7 +147,7 @@ class Ledger:
     async def once(self, requester: Requester, effect: Callable[[], Awaitable[bytes]]) -> bytes:
         """The reply to a request: from `effect` the first time, from memory ever after.
 
-        `effect` must commit `requester.answered(…)` with what it changes.
+        `effect` must commit `requester.answered(…)` and `deeds_done(…)` with what it changes.
 
         Raises:
             MsgIdConflict: The id was used to ask for something else.
@@ -160,11 +163,19 @@ class Ledger:
             reply = await effect()
         except BaseException as error:
             if isinstance(error, Refused):
-                await self._remember(requester.refused(error, self.answer_time()))
+                await self._remember(requester, error)
             self._land(flight, error)
             raise
         self._land(flight, reply)
         return reply
+
+    def deeds_done(self, requester: Requester, tasks: Sequence[Task]) -> list[AuditEntry]:
+        """What the audit says of a request that does what it asks for to these tasks, now."""
+        return [requester.deed.done(tasks, self.now())] if requester.deed and tasks else []
+
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """See `ports.Journal`."""
+        return await self._journal.audit(query)
 
     def was_asked(self, requester: Requester) -> bool:
         """Whether the request was taken on before, and its answer is not yet known."""
@@ -193,8 +204,8 @@ class Ledger:
         self.refused = None
         for answer in remembered:
             self._answers.keep(answer)
+        self.registry.apply_all(changes)
         for change in changes:
-            self.registry.apply(change)
             self._time(change)
         for change in changes:
             self._announce(change)
@@ -210,10 +221,13 @@ class Ledger:
         if isinstance(error, StoreBroken) and not self.broken.done():
             self.broken.set_result(error)
 
-    async def _remember(self, refusal: Remembered) -> None:
+    async def _remember(self, requester: Requester, refused: Refused) -> None:
+        refusal = requester.refused(refused, self.answer_time())
+        deed = requester.deed
+        told = deed and deed.refused(self.registry, refused.reply, self.now())
         # A store that cannot take it now is no reason for another answer: nothing was to be changed.
         with suppress(StoreUnavailable):
-            await self.commit([], [refusal])
+            await self.commit([], [refusal], audited=[told] if told else [])
 
     async def _join(self, flight: _Flight, requester: Requester) -> bytes:
         flight.requester.check(requester.digest)

@@ -6,9 +6,10 @@ Touches nothing outside; written by the handlers after each commit, read by ever
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Final
 
@@ -73,6 +74,7 @@ class Registry:
         """Take the tasks that the journal held, ascending by `seq`."""
         self._by_id: dict[str, Task] = {}
         self._by_account: dict[str, list[Task]] = {}
+        self._finished: Counter[str] = Counter()
         # Accounts whose times do not ascend with the order of submission, since a clock was set back.
         self._unordered: set[str] = set()
         for task in tasks:
@@ -114,10 +116,27 @@ class Registry:
             room -= _weight(task)
         return Page(found, None)
 
+    def accounts(self) -> list[str]:
+        """Those that have tasks."""
+        return list(self._by_account)
+
+    def finished(self, account_id: str) -> int:
+        """How many tasks of an account have ended."""
+        return self._finished[account_id]
+
+    def apply_all(self, changes: Iterable[Change]) -> None:
+        """Fold changes in; many removals together, since each costs as much as the account is long."""
+        for is_removal, together in groupby(changes, lambda change: change.kind is Kind.REMOVED):
+            if is_removal:
+                self._remove_all([change.task for change in together])
+            else:
+                for change in together:
+                    self.apply(change)
+
     def apply(self, change: Change) -> None:
         """Fold one change in; a change of a task that is not there is an addition."""
         if change.kind is Kind.REMOVED:
-            self._remove(change.task)
+            self._remove_all([change.task])
         elif change.task.id in self._by_id:
             self._replace(change.task)
         else:
@@ -125,6 +144,8 @@ class Registry:
 
     def _add(self, task: Task) -> None:
         self._by_id[task.id] = task
+        if task.ended_at is not None:
+            self._finished[task.account_id] += 1
         tasks = self._by_account.setdefault(task.account_id, [])
         if tasks and tasks[-1].seq > task.seq:
             tasks.insert(bisect_left(tasks, task.seq, key=_by_seq), task)
@@ -136,16 +157,28 @@ class Registry:
 
     def _replace(self, task: Task) -> None:
         tasks = self._by_account[task.account_id]
-        tasks[bisect_left(tasks, task.seq, key=_by_seq)] = task
+        place = bisect_left(tasks, task.seq, key=_by_seq)
+        self._finished[task.account_id] += (task.ended_at is not None) - (tasks[place].ended_at is not None)
+        tasks[place] = task
         self._by_id[task.id] = task
 
-    def _remove(self, task: Task) -> None:
-        del self._by_id[task.id]
-        tasks = self._by_account[task.account_id]
-        del tasks[bisect_left(tasks, task.seq, key=_by_seq)]
+    def _remove_all(self, removed: list[Task]) -> None:
+        for task in removed:
+            was = self._by_id.pop(task.id)
+            self._finished[was.account_id] -= was.ended_at is not None
+        for account_id, together in groupby(removed, lambda task: task.account_id):
+            self._cut(account_id, {task.seq for task in together})
+
+    def _cut(self, account_id: str, seqs: set[int]) -> None:
+        """Take tasks out of an account's list, which is touched from the first of them to the last."""
+        tasks = self._by_account[account_id]
+        begin = bisect_left(tasks, min(seqs), key=_by_seq)
+        end = bisect_right(tasks, max(seqs), key=_by_seq)
+        tasks[begin:end] = [task for task in tasks[begin:end] if task.seq not in seqs]
         if not tasks:
-            del self._by_account[task.account_id]
-            self._unordered.discard(task.account_id)
+            del self._by_account[account_id]
+            del self._finished[account_id]
+            self._unordered.discard(account_id)
 
 
 def _between(tasks: list[Task], query: Query) -> Iterator[Task]:

@@ -34,7 +34,7 @@ def add_fields(asked: Asked) -> dict[str, object]:
     """
     data = _data(asked.body)
     wanted = _one(data) if isinstance(data, dict) else _many(data)
-    fields = {"Account-ID": asked.account_id, "Auth-Account-ID": asked.identity.account_id, **wanted}
+    fields = {"Account-ID": asked.account_id, **asked.origin(), **wanted}
     if len(encode(fields)) > MAX_BODY_BYTES - _HEADER_ROOM:
         raise FaultError(TOO_LARGE)
     return fields

@@ -23,6 +23,8 @@ class Asked:
         body: The JSON value that was sent, `None` if nothing was.
         idempotency_key: As sent, `None` if it was not.
         accept: Which types the client takes, as sent.
+        request_id: What the client knows it by.
+        client_ip: Where it came from, as far as the gateway can see.
     """
 
     identity: Identity
@@ -32,3 +34,14 @@ class Asked:
     body: Any
     idempotency_key: str | None
     accept: str = ""
+    request_id: str | None = None
+    client_ip: str | None = None
+
+    def origin(self) -> dict[str, object]:
+        """Who asks, as fields of a request that changes something."""
+        fields = {
+            "Auth-Account-ID": self.identity.account_id,
+            "Client-IP": self.client_ip,
+            "System-Log-ID": self.request_id,
+        }
+        return {name: value for name, value in fields.items() if value is not None}

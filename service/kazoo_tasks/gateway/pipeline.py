@@ -94,6 +94,8 @@ class Pipeline:
             body,
             request.headers.get("Idempotency-Key"),
             request.headers.get("Accept", ""),
+            visit.terms.request_id,
+            request.remote,
         )
         answer = await verb(asked, self._caller)  # validation, then state
         match answer:

@@ -46,6 +46,11 @@ def log_fields(query: Mapping[str, str]) -> dict[str, Any]:
     return _fields(query, _LOG)
 
 
+def audit_fields(query: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of an `audit_req`, as `list_fields`."""
+    return _fields(query, _PAGE)
+
+
 def _fields(query: Mapping[str, str], known: Mapping[str, tuple[str, _Reader]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     problems: Problems = {}
@@ -96,9 +101,12 @@ def _status(name: str, value: str) -> str | Problems:
     return not_listed(name, STATUSES, value)
 
 
-_LIST: Final[Mapping[str, tuple[str, _Reader]]] = {
+_PAGE: Final[Mapping[str, tuple[str, _Reader]]] = {
     "page_size": ("Page-Size", _integer(1, MAX_PAGE)),
     "start_key": ("Start-Key", _text(_MAX_KEY)),
+}
+_LIST: Final[Mapping[str, tuple[str, _Reader]]] = {
+    **_PAGE,
     "status": ("Status", _status),
     "module": ("Module", _text(_MAX_NAME)),
     "function": ("Function", _text(_MAX_NAME)),

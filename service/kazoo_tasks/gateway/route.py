@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from kazoo_tasks.gateway.audit import read_audit
 from kazoo_tasks.gateway.fault import NOT_FOUND, FaultError, wrong_method
 from kazoo_tasks.gateway.task_log import read_log
 from kazoo_tasks.gateway.verb import (
@@ -64,9 +65,14 @@ class Place:
 _CATALOGUE: Final = Resource({"GET": list_catalogue})
 _TASKS: Final = Resource({"GET": list_tasks, "PUT": add_tasks})
 _TASK: Final = Resource({"GET": read_task, "PATCH": start_task, "DELETE": remove_task})
-_STOP: Final = Resource({"PATCH": stop_task})
-_STACK: Final = Resource({"GET": read_stack})
-_LOG: Final = Resource({"GET": read_log})
+_AUDIT: Final = Resource({"GET": read_audit})
+#: By the last part of the path.
+_OF_ONE_TASK: Final[Mapping[str, Resource]] = {
+    "stop": Resource({"PATCH": stop_task}),
+    "stack": Resource({"GET": read_stack}),
+    "log": Resource({"GET": read_log}),
+    "audit": _AUDIT,
+}
 
 
 def locate(raw_path: str) -> Place:
@@ -80,14 +86,12 @@ def locate(raw_path: str) -> Place:
             return Place(_CATALOGUE)
         case ["v2", "accounts", account_id, "tasks"]:
             return Place(_TASKS, account_id)
+        case ["v2", "accounts", account_id, "tasks", "audit"]:
+            return Place(_AUDIT, account_id)
         case ["v2", "accounts", account_id, "tasks", task_id]:
             return Place(_TASK, account_id, task_id)
-        case ["v2", "accounts", account_id, "tasks", task_id, "stop"]:
-            return Place(_STOP, account_id, task_id)
-        case ["v2", "accounts", account_id, "tasks", task_id, "stack"]:
-            return Place(_STACK, account_id, task_id)
-        case ["v2", "accounts", account_id, "tasks", task_id, "log"]:
-            return Place(_LOG, account_id, task_id)
+        case ["v2", "accounts", account_id, "tasks", task_id, what] if what in _OF_ONE_TASK:
+            return Place(_OF_ONE_TASK[what], account_id, task_id)
         case _:
             raise FaultError(NOT_FOUND)
 

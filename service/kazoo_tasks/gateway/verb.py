@@ -35,7 +35,7 @@ async def list_tasks(asked: Asked, caller: Caller) -> Success:
     """The account's tasks, or a page of them."""
     fields = list_fields(asked.query)
     reply = await caller.call("list_req", {"Account-ID": asked.account_id, **fields})
-    return _listed(asked, _granted(asked, reply), reply)
+    return listed(asked, reply)
 
 
 async def add_tasks(asked: Asked, caller: Caller) -> Success:
@@ -69,11 +69,15 @@ def _explained(asked: Asked) -> dict[str, object]:
     return {"Explain": True} if asked.query.get("explain") == "true" else {}
 
 
+def _later(asked: Asked) -> dict[str, object]:
+    return {**start_fields(asked), **asked.origin()}
+
+
 read_task = _about_one_task("read_req", _explained)
 read_stack = _about_one_task("stack_req")
-start_task = _about_one_task("start_req", start_fields)
-stop_task = _about_one_task("stop_req")
-remove_task = _about_one_task("remove_req")
+start_task = _about_one_task("start_req", _later)
+stop_task = _about_one_task("stop_req", Asked.origin)
+remove_task = _about_one_task("remove_req", Asked.origin)
 
 
 def _granted(asked: Asked, reply: dict[str, object]) -> Any:
@@ -93,13 +97,19 @@ def _granted(asked: Asked, reply: dict[str, object]) -> Any:
     raise FaultError(refusal(asked, detail if isinstance(detail, dict) else {}))
 
 
-def _listed(asked: Asked, tasks: list[Any], reply: dict[str, object]) -> Success:
+def listed(asked: Asked, reply: dict[str, object]) -> Success:
+    """A list, or a page of one.
+
+    Raises:
+        FaultError: The reply is a word that says why not.
+    """
+    items = _granted(asked, reply)
     next_key = reply.get("Next-Start-Key")
     asked_key = asked.query.get("start_key")
     if next_key is None and asked_key is None:
-        return Success(tasks)
+        return Success(items)
     key = asked_key or reply.get("Start-Key")
-    return Success(tasks, page=Page(len(tasks), _text(key), _text(next_key)))
+    return Success(items, page=Page(len(items), _text(key), _text(next_key)))
 
 
 def _text(key: object) -> str | None:

@@ -18,7 +18,9 @@ from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.handlers import Draft, Handlers, Order, Reading, When
 from kazoo_tasks.core.registry import Query
+from kazoo_tasks.listener.deed import deed_of
 from kazoo_tasks.listener.gate import Gate
+from kazoo_tasks.model.audit import AuditQuery
 from kazoo_tasks.model.errors import (
     BadRequest,
     BusUnavailable,
@@ -30,10 +32,11 @@ from kazoo_tasks.model.errors import (
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.ports import Bus, Delivery, Outgoing, SnapshotInfo
 from kazoo_tasks.wire import request as wire
+from kazoo_tasks.wire.audit import audit_object
 from kazoo_tasks.wire.body import task_object, task_text, tasks_text
 from kazoo_tasks.wire.codec import encode, parsed_object, unpacked
 from kazoo_tasks.wire.header import is_address, reply_to
-from kazoo_tasks.wire.page import start_key, start_seq
+from kazoo_tasks.wire.page import AUDIT, start_key, start_seq
 from kazoo_tasks.wire.reply import Replies
 from kazoo_tasks.wire.task_log import entry
 
@@ -93,6 +96,7 @@ class Listener:
             # They may wait, as those below do.
             wire.StackRequest: self._stack,
             wire.LogRequest: self._log,
+            wire.AuditRequest: self._audit,
             wire.AddRequest: self._add,
             wire.StartRequest: self._start,
             wire.StopRequest: self._stop,
@@ -314,6 +318,14 @@ class Listener:
         }
         return self._result(request, encode(told))
 
+    async def _audit(self, request: wire.AuditRequest) -> bytes:
+        start = None if request.start_key is None else start_seq(request.start_key, AUDIT)
+        query = AuditQuery(request.account_id, request.page_size, request.task_id, start)
+        page = await self._handlers.audit(query)
+        numbers = {"Start-Key": page.entries[0].number if page.entries else None, "Next-Start-Key": page.next}
+        keys = {name: start_key(number, AUDIT) for name, number in numbers.items() if number is not None}
+        return self._result(request, encode([audit_object(entry) for entry in page.entries]), keys)
+
     async def _take_snapshot(self, request: wire.SnapshotRequest) -> bytes:
         return self._result(request, encode(asdict(await self._operations.snapshot())))
 
@@ -331,7 +343,7 @@ async def _text(delivery: Delivery) -> bytes:
 
 
 def _requester(request: wire.Request) -> Requester:
-    return Requester(request.owner, request.msg_id, request.digest())
+    return Requester(request.owner, request.msg_id, request.digest(), deed_of(request))
 
 
 def _query(request: wire.ListRequest) -> Query:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.task import Task
 
@@ -53,9 +54,12 @@ class Journal(Protocol):
         ...
 
     def commit(
-        self, changes: Sequence[Change], remembered: Sequence[Remembered] = ()
+        self,
+        changes: Sequence[Change],
+        remembered: Sequence[Remembered] = (),
+        audited: Sequence[AuditEntry] = (),
     ) -> asyncio.Future[None]:
-        """Make changes and remembered answers durable together; takes effect whether it is awaited or not.
+        """Make changes, remembered answers and what the audit says durable together, whether it is awaited or not.
 
         The futures are resolved in the order of the calls.
 
@@ -69,6 +73,21 @@ class Journal(Protocol):
         """Drop remembered answers older than these Gregorian seconds, and the oldest of more than about so many bytes.
 
         With some later commit.
+        """
+        ...
+
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """A page of the audit, newest first; it may be shorter than was asked for.
+
+        Raises:
+            StoreUnavailable: It cannot be read.
+        """
+        ...
+
+    def keep_audit(self, since: int, number: int) -> None:
+        """Drop entries from before these Gregorian seconds, and the oldest of an account's more than so many.
+
+        Some with each later commit; in the order in which they were written.
         """
         ...
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from kazoo_tasks.model.audit import AuditEntry
 from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.task import Task
 
@@ -25,6 +26,7 @@ class Commit:
 
     changes: Sequence[Change]
     remembered: Sequence[Remembered]
+    audited: Sequence[AuditEntry]
     future: asyncio.Future[None]
 
 
@@ -41,6 +43,7 @@ class Batch:
 
     tasks: dict[int, Task | None] = field(default_factory=dict)
     remembered: list[Remembered] = field(default_factory=list)
+    audited: list[AuditEntry] = field(default_factory=list)
     futures: list[asyncio.Future[None]] = field(default_factory=list)
     growth: int = 0
     size: int = 0
@@ -54,7 +57,9 @@ class Batch:
         """Take one more, after those that are in it."""
         self.futures.append(commit.future)
         self.remembered.extend(commit.remembered)
+        self.audited.extend(commit.audited)
         self.size += sum(_BYTES_OF_A_ROW + len(answer.reply) for answer in commit.remembered)
+        self.size += _BYTES_OF_A_ROW * len(commit.audited)
         for kind, task in commit.changes:
             if kind is Kind.REMOVED:
                 self.tasks[task.seq] = None

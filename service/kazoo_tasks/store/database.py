@@ -18,7 +18,7 @@ from kazoo_tasks.store.statement import SCHEMA, SQL
 APPLICATION_ID: Final = 0x6B617A74
 BUSY_TIMEOUT_S: Final = 5
 #: Room for every count of rows that a statement is made for.
-CACHED_STATEMENTS: Final = 256
+CACHED_STATEMENTS: Final = 384
 
 #: What SQLite says about the surroundings; anything else that it says about a file is about the file.
 _SURROUNDINGS: Final = frozenset(

@@ -16,9 +16,11 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from kazoo_tasks.model.audit import AuditPage, AuditQuery
 from kazoo_tasks.model.change import size_of_answer
 from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Loaded
+from kazoo_tasks.store import audit as audit_rows
 from kazoo_tasks.store import database, row
 from kazoo_tasks.store.batch import Batch
 from kazoo_tasks.store.directory import DataDirectory, Lock, create_private
@@ -54,6 +56,7 @@ class JournalFile:
         self._tasks = 0
         self._forgotten = 0
         self._answer_bytes = 0
+        self.audit = audit_rows.AuditTable()
         #: Set from the event loop's thread.
         self.forgetting = Forgetting()
 
@@ -89,6 +92,7 @@ class JournalFile:
         try:
             with self._transaction() as connection:
                 _put(connection, batch)
+                audited = self.audit.write(connection, batch.audited)
                 forgotten, freed = self._forget(connection)
         except sqlite3.Error as error:
             if database.is_full(error):
@@ -97,8 +101,17 @@ class JournalFile:
                 ) from error
             raise StoreBroken(f"{self._directory.journal} cannot be written: {error}") from error
         self._tasks += batch.growth
+        self.audit.count(audited)
         self._forgotten = forgotten
         self._answer_bytes += sum(answer.size for answer in batch.remembered) - freed
+
+    def read_audit(self, query: AuditQuery) -> AuditPage:
+        """A page of the audit, as it is on disk.
+
+        Raises:
+            sqlite3.Error: It cannot be read.
+        """
+        return audit_rows.read(self._open, query)
 
     def copy(self, target: Path, between: Callable[[float], None]) -> int:
         """Copy the file as it is at the end of the copying; gives the number of tasks in the copy.
@@ -151,6 +164,7 @@ class JournalFile:
         meta = self._check_and_upgrade(connection)
         tasks = row.read_tasks(connection, _progress(connection))
         remembered = row.read_remembered(connection)
+        self.audit.open(connection)
         self._tasks = len(tasks)
         self._answer_bytes = sum(answer.size for answer in remembered)
         next_seq = max(meta["next_seq"], tasks[-1].seq + 1 if tasks else 1)

@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from kazoo_tasks.authoring import PRIORITIES
+from kazoo_tasks.model.audit import AuditEntry
 from kazoo_tasks.model.errors import CannotStart, Corrupt
 from kazoo_tasks.model.identity import ACCOUNT_ID, TASK_ID
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.store import database, row
+from kazoo_tasks.store.audit import read_all
 from kazoo_tasks.store.statement import SCHEMA, SQL
 from kazoo_tasks.wire.codec import decode_stored
 
@@ -57,13 +59,15 @@ def inspect(path: Path) -> None:
     connection = database.connect_readonly(path)
     try:
         version = database.identify(connection, path)
-        _check_structure(connection, version)
+        tables = _check_structure(connection, version)
         if version < SCHEMA:
             connection.execute(SQL[f"view_{version}"])
         _check_meta(connection)
         _check_tasks(row.read_tasks(connection, lambda _done: None))
         row.read_remembered(connection)
-    except (sqlite3.Error, _NotOurs) as error:
+        if "table audit" in tables:
+            _check_audit(read_all(connection))
+    except (sqlite3.Error, ValueError, _NotOurs) as error:
         raise CannotStart(f"{path} is damaged: {error}") from error
     finally:
         connection.close()
@@ -73,7 +77,8 @@ class _NotOurs(Exception):
     """Something that no release of ours wrote."""
 
 
-def _check_structure(connection: sqlite3.Connection, version: int) -> None:
+def _check_structure(connection: sqlite3.Connection, version: int) -> Container[str]:
+    """What there is, which is what this version has."""
     model = sqlite3.connect(":memory:")
     try:
         database.upgrade(model, 0, to=version)
@@ -85,6 +90,7 @@ def _check_structure(connection: sqlite3.Connection, version: int) -> None:
     for name, text in expected.items():
         if found[name] != text:
             raise _NotOurs(f"expected {name} to be as this release makes it")
+    return found
 
 
 def _structure(connection: sqlite3.Connection) -> dict[str, str]:
@@ -104,6 +110,18 @@ def _check_tasks(tasks: Iterable[Task]) -> None:
         wrong = _wrong(task)
         if wrong is not None:
             raise _NotOurs(f"expected the task of seq {task.seq} to have {wrong}")
+
+
+def _check_audit(entries: Iterable[AuditEntry]) -> None:
+    for entry in entries:
+        seqs = [seq for run in entry.subject.seqs for seq in run]
+        numbers = [entry.number, entry.at, entry.subject.size, *seqs]
+        if ACCOUNT_ID.fullmatch(entry.account_id) is None:
+            raise _NotOurs(f"expected the audit's entry {entry.number} to have an account")
+        if not all(0 <= number <= _MOST for number in numbers) or seqs != sorted(seqs):
+            raise _NotOurs(f"expected the audit's entry {entry.number} to have times and counts")
+        if entry.detail is not None and not isinstance(_value(entry.detail), dict):
+            raise _NotOurs(f"expected the audit's entry {entry.number} to have a JSON object as detail")
 
 
 def _wrong(task: Task) -> str | None:

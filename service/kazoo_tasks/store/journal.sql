@@ -57,9 +57,35 @@ UPDATE task SET arguments = CAST('[' || mended(arguments) || ']' AS BLOB) WHERE 
 -- name: schema_3
 ALTER TABLE task ADD COLUMN version TEXT;
 
+-- The audit is append-only: who asked for what and what was answered. Nobody's table but the audit's: it outlives its tasks.
 -- name: schema_4
 ALTER TABLE task ADD COLUMN priority INTEGER;
 ALTER TABLE task ADD COLUMN start_at INTEGER;
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    verb TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    task_id TEXT,       -- of the one task, or of the first that were added together
+    module TEXT,
+    function TEXT,
+    count INTEGER NOT NULL,
+    first_seq INTEGER,  -- as the task's id tells it; absent if there is no such task
+    last_seq INTEGER,
+    seqs TEXT,          -- of several tasks: '5-9,12'
+    auth_account_id TEXT,
+    msg_id TEXT,
+    request_id TEXT,
+    node TEXT,
+    client_ip TEXT,
+    detail BLOB
+) STRICT;
+-- Ascending by `number`, as every index within what it is by. That of tasks grows at its end: no page of it is
+-- written again for each request, as if it were by ids.
+CREATE INDEX audit_by_account ON audit (account_id);
+CREATE INDEX audit_by_task ON audit (first_seq) WHERE first_seq IS NOT NULL AND seqs IS NULL;
+CREATE INDEX audit_by_tasks ON audit (account_id, first_seq, last_seq) WHERE seqs IS NOT NULL;
 
 -- For reading an older file as the newest release would, without changing it.
 -- name: view_1
@@ -110,3 +136,48 @@ SELECT number, length(reply), at FROM remembered ORDER BY number LIMIT ?
 
 -- name: forget
 DELETE FROM remembered WHERE number <= ?
+
+-- name: put_audit
+INSERT INTO audit (
+    account_id, at, verb, answer, task_id, module, function, count, first_seq, last_seq, seqs,
+    auth_account_id, msg_id, request_id, node, client_ip, detail
+) VALUES :rows
+
+-- name: count_audit
+SELECT account_id, count(*) FROM audit GROUP BY account_id
+
+-- name: audit_of_account
+SELECT number, account_id, at, verb, answer, task_id, module, function, count, first_seq, last_seq, seqs,
+       auth_account_id, msg_id, request_id, node, client_ip, detail
+FROM audit WHERE account_id = ? AND number <= ? ORDER BY number DESC LIMIT ?
+
+-- name: audit_of_task
+SELECT number, account_id, at, verb, answer, task_id, module, function, count, first_seq, last_seq, seqs,
+       auth_account_id, msg_id, request_id, node, client_ip, detail
+FROM audit WHERE first_seq = ? AND seqs IS NULL AND account_id = ? AND task_id = ? AND number <= ?
+ORDER BY number DESC LIMIT ?
+
+-- Only so many of them, from the nearest on: an account may have very many of which none is about the task.
+-- name: audit_of_tasks
+SELECT number, account_id, at, verb, answer, task_id, module, function, count, first_seq, last_seq, seqs,
+       auth_account_id, msg_id, request_id, node, client_ip, detail
+FROM audit WHERE number IN (
+    SELECT number FROM (
+        SELECT number, last_seq FROM audit WHERE account_id = ? AND first_seq <= ? AND seqs IS NOT NULL
+        ORDER BY first_seq DESC LIMIT ?
+    ) WHERE last_seq >= ?
+) AND number <= ?
+
+-- name: read_audit
+SELECT number, account_id, at, verb, answer, task_id, module, function, count, first_seq, last_seq, seqs,
+       auth_account_id, msg_id, request_id, node, client_ip, detail
+FROM audit
+
+-- name: oldest_audit
+SELECT number, account_id, at FROM audit ORDER BY number LIMIT ?
+
+-- name: drop_audit
+DELETE FROM audit WHERE number <= ?
+
+-- name: drop_audit_of
+DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE account_id = ? ORDER BY number LIMIT ?)

@@ -6,9 +6,12 @@ Touches nothing outside; same contract as the SQLite journal, by the same tests.
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
+from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery, named, page_of
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, StoreBroken, StoreUnavailable
 from kazoo_tasks.model.task import Task
@@ -26,6 +29,8 @@ class MemoryJournal:
         """Begin empty."""
         self._tasks: dict[int, Task] = {}
         self._remembered: list[Remembered] = []
+        self._audit: list[AuditEntry] = []
+        self._audit_kept: tuple[int, int] = 0, sys.maxsize
         self._next_seq = 1
         self._epoch = 0
         self._forgetting: tuple[int, int] | None = None
@@ -50,7 +55,10 @@ class MemoryJournal:
         return Loaded(self._epoch, iter(tasks), iter(list(self._remembered)), self._next_seq)
 
     def commit(
-        self, changes: Sequence[Change], remembered: Sequence[Remembered] = ()
+        self,
+        changes: Sequence[Change],
+        remembered: Sequence[Remembered] = (),
+        audited: Sequence[AuditEntry] = (),
     ) -> asyncio.Future[None]:
         """Keep it in the next turn of the event loop, never before: nobody shall rely on it sooner.
 
@@ -61,12 +69,31 @@ class MemoryJournal:
         future: asyncio.Future[None] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._write)
-        self._waiting.append(Commit(tuple(changes), tuple(remembered), future))
+        self._waiting.append(Commit(tuple(changes), tuple(remembered), tuple(audited), future))
         return future
 
     def forget(self, before: int, max_bytes: int) -> None:
         """Drop answers with the next commit: those older than these Gregorian seconds, and the oldest of too many."""
         self._forgetting = before, max_bytes
+
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """A page of the audit.
+
+        Raises:
+            StoreUnavailable: It is not open.
+        """
+        if self._broken:
+            raise StoreUnavailable(str(self._broken))
+        found = [entry for entry in reversed(self._audit) if entry.account_id == query.account_id]
+        if query.task_id is not None:
+            found = named([entry for entry in found if entry.is_about(query.task_id)])
+        if query.start is not None:
+            found = [entry for entry in found if entry.number <= query.start]
+        return page_of(found, query.page_size)
+
+    def keep_audit(self, since: int, number: int) -> None:
+        """Drop entries with each later commit."""
+        self._audit_kept = since, number
 
     async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:  # noqa: ARG002 - none is kept, so none is kept apart
         """Say that there is one.
@@ -114,9 +141,23 @@ class MemoryJournal:
             else:
                 self._tasks[seq] = task
         self._remembered += batch.remembered
+        self._keep_audited(batch.audited)
         if self._forgetting is not None:
             before, max_bytes = self._forgetting
             self._remembered = [answer for answer in self._remembered if answer.at >= before]
             while sum(answer.size for answer in self._remembered) > max_bytes:
                 del self._remembered[0]
             self._forgetting = None
+
+    def _keep_audited(self, entries: Sequence[AuditEntry]) -> None:
+        since, most = self._audit_kept
+        last = self._audit[-1].number if self._audit else 0
+        self._audit += [entry._replace(number=number) for number, entry in enumerate(entries, last + 1)]
+        counts = Counter(entry.account_id for entry in self._audit)
+        kept: list[AuditEntry] = []
+        for entry in self._audit:
+            if entry.at < since or counts[entry.account_id] > most:
+                counts[entry.account_id] -= 1
+            else:
+                kept.append(entry)
+        self._audit = kept

@@ -27,18 +27,18 @@ Progress = Callable[[int], None]
 
 def put_tasks(connection: sqlite3.Connection, tasks: Sequence[Task]) -> None:
     """Write tasks, whether they are new or not."""
-    _write(connection, "put_tasks", [_task_row(task) for task in tasks])
+    write(connection, "put_tasks", [_task_row(task) for task in tasks])
 
 
 def remove_tasks(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
     """Remove tasks, if they are there."""
-    _write(connection, "remove_tasks", [(seq,) for seq in seqs])
+    write(connection, "remove_tasks", [(seq,) for seq in seqs])
 
 
 def remember(connection: sqlite3.Connection, answers: Sequence[Remembered]) -> None:
     """Append answers."""
     rows = [(answer.owner, answer.msg_id, answer.digest, answer.reply, answer.at) for answer in answers]
-    _write(connection, "remember", rows)
+    write(connection, "remember", rows)
 
 
 def read_tasks(connection: sqlite3.Connection, progress: Progress) -> list[Task]:
@@ -63,7 +63,8 @@ def read_remembered(connection: sqlite3.Connection) -> list[Remembered]:
     return answers
 
 
-def _write(connection: sqlite3.Connection, name: str, rows: Sequence[tuple[object, ...]]) -> None:
+def write(connection: sqlite3.Connection, name: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Run a statement over rows, many at a time."""
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[start : start + _ROWS_AT_ONCE]
         connection.execute(for_rows(name, len(part[0]), len(part)), list(chain.from_iterable(part)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
 from kazoo_tasks.ports import Clock, Loaded, SnapshotInfo
@@ -66,7 +67,10 @@ class SqliteJournal:
         return loaded
 
     def commit(
-        self, changes: Sequence[Change], remembered: Sequence[Remembered] = ()
+        self,
+        changes: Sequence[Change],
+        remembered: Sequence[Remembered] = (),
+        audited: Sequence[AuditEntry] = (),
     ) -> asyncio.Future[None]:
         """Have it written, with whatever else waits, in the order of the calls.
 
@@ -78,7 +82,7 @@ class SqliteJournal:
         """
         if self._writer is None:
             return _refused(StoreBroken("the journal is not open"))
-        return self._writer.commit(changes, remembered)
+        return self._writer.commit(changes, remembered, audited)
 
     def forget(self, before: int, max_bytes: int) -> None:
         """Drop answers older than these Gregorian seconds and the oldest of too many, some with each later commit.
@@ -86,6 +90,23 @@ class SqliteJournal:
         Only the oldest in order of arrival are looked at: one from before a clock was set back waits for its turn.
         """
         self._file.forgetting = Forgetting(max(self._file.forgetting.before, before), max_bytes)
+
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """Read a page of the audit between two transactions; nothing of it is in memory.
+
+        Raises:
+            StoreUnavailable: It cannot be read.
+        """
+        if self._writer is None:
+            raise StoreUnavailable("the journal is not open")
+        try:
+            return await self._writer.read(partial(self._file.read_audit, query))
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the audit cannot be read: {error}") from error
+
+    def keep_audit(self, since: int, number: int) -> None:
+        """Drop entries from before these Gregorian seconds and the oldest of too many, some with each later commit."""
+        self._file.audit.keep(since, number)
 
     async def snapshot(self, *, asked: bool = False) -> SnapshotInfo:
         """Copy the file, verify the copy and let the oldest ones go.

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import structlog
 
+from kazoo_tasks.model.audit import AuditEntry
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, StoreBroken, StoreUnavailable
 from kazoo_tasks.store.batch import MAX_BYTES, Batch, Commit
@@ -28,9 +29,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something else to do in the thread; it ends by settling its own future."""
+    """Something else to do in the thread; it ends by settling its own future.
+
+    Attributes:
+        is_short: It neither writes nor takes long, so that it is done as soon as its turn comes, also beside a job.
+    """
 
     do: Callable[[], None]
+    is_short: bool = False
 
 
 class Writer:
@@ -56,16 +62,28 @@ class Writer:
         """Whether a write failed for good: nothing is written any more."""
         return self._broken is not None
 
-    def commit(self, changes: Sequence[Change], remembered: Sequence[Remembered]) -> asyncio.Future[None]:
+    def commit(
+        self,
+        changes: Sequence[Change],
+        remembered: Sequence[Remembered],
+        audited: Sequence[AuditEntry] = (),
+    ) -> asyncio.Future[None]:
         """Have it written with whatever else waits."""
         future: asyncio.Future[None] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(Commit(changes, remembered, future))
+        self._gathered.append(Commit(changes, remembered, audited, future))
         return future
 
     def run(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Have something else done in the thread, after the commits before it."""
+        return self._put(call, is_short=False)
+
+    def read(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Have something read in the thread, after what is durable by now; a snapshot does not hold it up."""
+        return self._put(call, is_short=True)
+
+    def _put(self, call: Callable[[], T], *, is_short: bool) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self._loop.create_future()
 
         def do() -> None:
@@ -79,7 +97,7 @@ class Writer:
 
         # What was committed before comes before it.
         self._hand_over()
-        self._inbox.put(Job(do))
+        self._inbox.put(Job(do, is_short))
         return future
 
     def flush(self, for_s: float) -> None:
@@ -128,6 +146,8 @@ class Writer:
         while True:
             if isinstance(entry, Commit):
                 batch.add(entry)
+            elif isinstance(entry, Job) and entry.is_short:
+                entry.do()
             else:
                 self._later.append(entry)
             if batch.is_full:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 MAX_BULK: Final = 10_000
 MAX_PAGE: Final = 10_000
+_MAX_TOLD: Final = 255
 #: The pattern of `contract.md` section 1.
 AccountId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 TaskId = Annotated[str, Field(pattern=r"^[0-9a-f]{30}$")]
@@ -30,4 +31,12 @@ def _one_way(delay: int, info: ValidationInfo) -> int:
 #: Until the year 9999, and ten years ahead; a model has `start_at` before `delay`, and at most one of them is said.
 StartAt = Annotated[int, Field(ge=0, le=315_569_519_999)]
 Delay = Annotated[int, Field(ge=0, le=315_360_000), AfterValidator(_one_way)]
+
+
+def _told(value: object) -> str | None:
+    return value[:_MAX_TOLD] if isinstance(value, str) else None
+
+
+#: What is only kept for people to read: no message is refused for it.
+Told = Annotated[str | None, BeforeValidator(_told)]
 GregorianSeconds = Annotated[int, Field(ge=0)]

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Final
 
 from kazoo_tasks.model.errors import BadStartKey
 
+#: The list of tasks, and the audit; neither takes the other's keys.
+TASKS: Final = "s"
+AUDIT: Final = "a"
 
-def start_key(seq: int) -> str:
-    """The key of the page that begins with the task of this `seq`.
+
+def start_key(seq: int, of: str = TASKS) -> str:
+    """The key of the page that begins with the task of this `seq`, or with an entry of this number.
 
     >>> start_key(1000)
     'czEwMDA'
     """
-    return base64.urlsafe_b64encode(f"s{seq}".encode()).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(f"{of}{seq}".encode()).rstrip(b"=").decode()
 
 
-def start_seq(key: str) -> int:
-    """The `seq` behind a start key.
+def start_seq(key: str, of: str = TASKS) -> int:
+    """The `seq`, or the number, behind a start key.
 
     >>> start_seq('czEwMDA')
     1000
@@ -33,6 +38,6 @@ def start_seq(key: str) -> int:
         text = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)).decode("ascii")
     except (binascii.Error, UnicodeError, ValueError) as error:
         raise BadStartKey from error
-    if not (text.startswith("s") and text[1:].isdecimal()):
+    if not (text.startswith(of) and text[1:].isdecimal()):
         raise BadStartKey
     return int(text[1:])

@@ -118,6 +118,27 @@ class LogPage(BaseModel):
     is_over: bool = Field(description="nothing more will be said in this attempt")
 
 
+class AuditEntry(BaseModel):
+    """Who did what, when, and what the answer was. What was not said, or does not apply, is absent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account_id: AccountId
+    answer: str = Field(description="ok, or the word with which it was refused")
+    at: GregorianSeconds
+    auth_account_id: str | None = Field(None, description="whose token it was")
+    client_ip: str | None = Field(None, description="where the gateway was asked from")
+    count: int | None = Field(None, ge=0, description="of how many tasks together")
+    detail: dict[str, Any] | None = Field(None, description="what only this verb has to say")
+    function: str | None = None
+    module: str | None = None
+    msg_id: str | None = None
+    node: str | None = Field(None, description="that sent the message")
+    request_id: str | None = Field(None, description="what the client knows it by")
+    task_id: str | None = Field(None, description="as it was asked for, if there is no such task")
+    verb: str = Field(description="add, start, stop, remove; others may come")
+
+
 class Slot(BaseModel):
     """A slot of the pool; what it takes is that of its child and of all that this has started."""
 
@@ -217,6 +238,14 @@ class LogReply(OneTaskReply):
     """Some of a task's log."""
 
     reply: LogPage | Literal["datastore_fault", "not_found"] = Field(alias="Reply")
+
+
+class AuditReply(OneTaskReply):
+    """A page of the audit, newest first."""
+
+    reply: list[AuditEntry] | Literal["bad_start_key", "datastore_fault", "not_found"] = Field(alias="Reply")
+    start_key: str | None = Field(None, alias="Start-Key")
+    next_start_key: str | None = Field(None, alias="Next-Start-Key", description="absent on the last page")
 
 
 class PoolReply(Header):

@@ -23,7 +23,9 @@ from kazoo_tasks.wire.field import (
     Name,
     Priority,
     StartAt,
+    TaskId,
     Text,
+    Told,
 )
 from kazoo_tasks.wire.header import Header
 from kazoo_tasks.wire.validation import not_listed, problem, validated
@@ -31,6 +33,11 @@ from kazoo_tasks.wire.validation import not_listed, problem, validated
 DEFAULT_PAGE: Final = 1_000
 #: Below the 2 s that a caller waits.
 MAX_LOG_WAIT_MS: Final = 1_000
+#: What tells who asks, and not what is asked.
+_WHO: Final = {
+    *("app_name", "app_version", "msg_id", "server_id", "node"),
+    *("auth_account_id", "request_id", "client_ip"),
+}
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 
 
@@ -60,6 +67,9 @@ class Request(Header):
     is_operators: ClassVar[bool] = False
     event_category: Literal["tasks"] = Field(alias="Event-Category")
     account_id: AccountId | None = Field(None, alias="Account-ID")
+    auth_account_id: Told = Field(None, alias="Auth-Account-ID", description="whose token it was")
+    request_id: Told = Field(None, alias="System-Log-ID", description="what the client knows it by")
+    client_ip: Told = Field(None, alias="Client-IP", description="where the gateway was asked from")
 
     @classmethod
     def routing_key(cls) -> str:
@@ -80,8 +90,10 @@ class Request(Header):
 
     def digest(self) -> bytes:
         """A hash of what is asked, whoever asks and however often."""
-        asked = self.model_dump(exclude={"app_name", "app_version", "msg_id", "server_id", "node"})
-        return hashlib.blake2b(encode(asked), digest_size=16).digest()
+        return hashlib.blake2b(encode(self._asked()), digest_size=16).digest()
+
+    def _asked(self) -> dict[str, Any]:
+        return self.model_dump(exclude=_WHO)
 
 
 class LookupRequest(Request):
@@ -132,6 +144,11 @@ class AddRequest(Request):
         beside = (self.priority, self.start_at, self.delay)
         if self.tasks is not None and (len(missing) < len(single) or beside != (None, None, None)):
             raise BadRequest(problem("Tasks", "oneOf", f"Expected either Tasks or {', '.join(single)}"))
+
+    @override
+    def _asked(self) -> dict[str, Any]:
+        # As ever: answers that an earlier release remembers are known by it.
+        return {**super()._asked(), "auth_account_id": self.auth_account_id}
 
     @property
     def new_tasks(self) -> list[NewTask]:
@@ -201,6 +218,17 @@ class LogRequest(OneTaskRequest):
     )
 
 
+class AuditRequest(Request):
+    """Who did what with an account's tasks, or with one of them, which may be gone? Newest first."""
+
+    key = "audit"
+    event_name: Literal["audit_req"] = Field(alias="Event-Name")
+    account_id: AccountId = Field(alias="Account-ID")
+    task_id: TaskId | None = Field(None, alias="Task-ID")
+    page_size: PageSize = Field(DEFAULT_PAGE, alias="Page-Size")
+    start_key: Text | None = Field(None, alias="Start-Key")
+
+
 class StartRequest(OneTaskRequest):
     """Run a pending task, now or later."""
 
@@ -264,6 +292,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         ReadRequest,
         StackRequest,
         LogRequest,
+        AuditRequest,
         StartRequest,
         StopRequest,
         RemoveRequest,

@@ -15,6 +15,8 @@ from kazoo_tasks.wire.field import MAX_BULK
 from kazoo_tasks.wire.promise import (
     AddReply,
     Advertise,
+    AuditEntry,
+    AuditReply,
     ErrorEnvelope,
     ErrorReply,
     ListReply,
@@ -44,6 +46,7 @@ _REPLIES: Final[dict[str, type[BaseModel]]] = {
     "read": ReadReply,
     "stack": StackReply,
     "log": LogReply,
+    "audit": AuditReply,
     "pool": PoolReply,
     "start": StartReply,
     "stop": StopReply,
@@ -81,6 +84,7 @@ def schema_text(schema: dict[str, Any]) -> bytes:
 
 _REST: Final[dict[str, type[BaseModel]]] = {
     "task": TaskBody,
+    "audit": AuditEntry,
     "tasks.put": RestPutBody,
     "success": SuccessEnvelope,
     "error": ErrorEnvelope,

@@ -110,3 +110,32 @@ def test_a_page_of_large_tasks_ends_early() -> None:
     page = registry.page(ACCOUNT, Query(page_size=5))
 
     assert ([task.seq for task in page.tasks], page.next_seq) == ([1, 2], 3)
+
+
+def test_many_removals_are_as_one_after_the_other() -> None:
+    """Of several accounts, with other changes between them; what is not removed stays in its place."""
+    tasks = [a_task(seq, account_id=(ACCOUNT, OTHER_ACCOUNT)[seq % 2]) for seq in range(1, 21)]
+    removed = [Change(Kind.REMOVED, tasks[place]) for place in (3, 5, 4, 6, 18, 0)]
+    changes = [*removed[:3], Change(Kind.STARTED, tasks[7].start(NOW)), *removed[3:]]
+    one, other = Registry(tasks), Registry(tasks)
+    one.apply_all(changes)
+    for change in changes:
+        other.apply(change)
+
+    for account in (ACCOUNT, OTHER_ACCOUNT):
+        assert one.page(account, Query(99)) == other.page(account, Query(99))
+    assert (len(one), tasks[0].id in one) == (14, False)
+
+
+def test_finished_tasks_are_counted() -> None:
+    """Those that it begins with, those that end, and no longer those that are removed."""
+    over = a_task(1).start(NOW).succeed(NOW, None)
+    registry = Registry([over, a_task(2), a_task(3).start(NOW)])
+    assert (registry.accounts(), registry.finished(ACCOUNT)) == ([ACCOUNT], 1)
+    registry.apply(Change(Kind.ENDED, a_task(3).start(NOW).fail(NOW, "error")))
+    registry.apply(Change(Kind.ENDED, a_task(3).start(NOW).fail(NOW, "again")))
+    assert registry.finished(ACCOUNT) == 2
+    registry.apply_all([Change(Kind.REMOVED, over), Change(Kind.REMOVED, a_task(2))])
+    assert registry.finished(ACCOUNT) == 1
+    registry.apply(Change(Kind.REMOVED, a_task(3)))
+    assert (registry.accounts(), registry.finished(ACCOUNT)) == ([], 0)

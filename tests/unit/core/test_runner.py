@@ -148,9 +148,9 @@ async def test_ends_of_one_moment_are_written_together(office: Office) -> None:
     commits: list[int] = []
     commit = office.journal.commit
 
-    def count(changes, remembered=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as the one it stands for
+    def count(changes, *others):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202 - as the one it stands for
         commits.append(len(changes))
-        return commit(changes, remembered)
+        return commit(changes, *others)
 
     office.journal.commit = count  # type: ignore[method-assign]  # to look on
     for task_id in ids[:2]:
@@ -167,9 +167,9 @@ async def test_ends_that_come_up_during_a_commit_share_the_next(office: Office) 
     commit = office.journal.commit
     first_write: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def write(changes, remembered=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as the one it stands for
+    def write(changes, *others):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202 - as the one it stands for
         commits.append(len(changes))
-        return commit(changes, remembered) if len(commits) > 1 else first_write
+        return commit(changes, *others) if len(commits) > 1 else first_write
 
     office.journal.commit = write  # type: ignore[method-assign]  # to hold the first one up
     for task_id in ids[:4]:

@@ -100,6 +100,27 @@ async def test_waiters_of_a_failed_batch_get_errors_of_their_own() -> None:
     await stopped(writer)
 
 
+async def test_something_is_read_beside_a_job_that_writes_commits() -> None:
+    """It need not wait for the end of it; other jobs do."""
+    disk = Disk()
+    writer = Writer(disk.write)
+    order: list[str] = []
+    may_end = Event()
+
+    def long_job() -> None:
+        while not may_end.is_set():
+            writer.flush(0.001)
+        order.append("long")
+
+    long = writer.run(long_job)
+    other = writer.run(lambda: order.append("other"))
+    await writer.read(lambda: order.append("read"))
+    may_end.set()
+    await asyncio.gather(long, other)
+    assert order == ["read", "long", "other"]
+    await stopped(writer)
+
+
 async def test_an_job_comes_after_the_commits_before_it() -> None:
     """And its error belongs to the one who asked."""
     disk = Disk()

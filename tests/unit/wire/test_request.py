@@ -92,6 +92,18 @@ def test_who_asks_does_not_change_the_digest(changed: dict[str, Any]) -> None:
     assert parse_request({**ADD, **changed}).digest() == parse_request(ADD).digest()
 
 
+@pytest.mark.parametrize(
+    ("message", "digest"),
+    [
+        ({**ADD, "Start": True, "Auth-Account-ID": ACCOUNT}, "93ed79d27e8f2de5eb70f4250219664c"),
+        (a_message("start_req", Account_ID=ACCOUNT, Task_ID="ab" * 15), "4c075e883f2d1d83707daa31d940e2cb"),
+    ],
+)
+def test_a_digest_is_that_of_the_release_before(message: dict[str, Any], digest: str) -> None:
+    """Otherwise what was answered before an upgrade and is repeated after it would be a conflict."""
+    assert parse_request(message).digest().hex() == digest
+
+
 def test_a_single_task_is_a_bulk_of_one_inside() -> None:
     """The handlers know one form."""
     request = parse_request(ADD)
