@@ -66,7 +66,7 @@ async def test_a_log_is_removed_after_it_was_written(files: TaskLogFiles, tmp_pa
     """In the order in which it was asked for."""
     await files.write(TASK, 1, KEPT)
     await files.write(TASK, 2, KEPT)
-    files.remove(TASK, 2)
+    files.remove({TASK: 2})
     await files.close()
     assert list((tmp_path / "logs").glob("*/*")) == []
 

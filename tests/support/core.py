@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -151,10 +151,10 @@ class HandLogStore:
         """See `ports.LogStore`."""
         return self.kept.get((task_id, attempt), KeptLog(0, []))
 
-    def remove(self, task_id: str, attempts: int) -> None:
+    def remove(self, attempts: Mapping[str, int]) -> None:
         """See `ports.LogStore`."""
-        for attempt in range(1, attempts + 1):
-            self.kept.pop((task_id, attempt), None)
+        for key in [key for key in self.kept if key[1] <= attempts.get(key[0], 0)]:
+            del self.kept[key]
 
     async def keep_only(self, is_known: Callable[[str], bool]) -> None:
         """See `ports.LogStore`."""

@@ -56,8 +56,8 @@ _MIB: Final = 2**20
 _SETTLE_S: Final = 10.0
 _EXPIRY_INTERVAL_S: Final = 30
 _SPARING_INTERVAL_S: Final = 5
-#: Between two steps of the retention: with 200 tasks a step it removes more than can come.
-_REMOVAL_PAUSE_S: Final = 0.02
+#: Between two steps of the retention: with 100 tasks a step it removes more than can come.
+_REMOVAL_PAUSE_S: Final = 0.01
 _DAY_S: Final = 86_400
 _log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from kazoo_tasks.model.task import Task
 
 #: What one step looks at, and what it removes, so that it takes the loop no more than some milliseconds.
 _LOOKED_AT: Final = 500
-_REMOVED: Final = 200
+_REMOVED: Final = 100
 _DAY_S: Final = 86_400
 #: So the audit tells it from what somebody asked for.
 _DETAIL: Final = b'{"by":"retention"}'
@@ -92,8 +92,7 @@ class Retention:
         audited = [self._entry(account_id, list(together)) for account_id, together in by_account]
         async with self._ledger.locks.hold(*(task.id for task in tasks)):
             await self._ledger.commit([Change(Kind.REMOVED, task) for task in tasks], audited=audited)
-            for task in tasks:
-                self._logs.removed(task)
+            self._logs.removed(*tasks)
 
     def _entry(self, account_id: str, tasks: list[Task]) -> AuditEntry:
         # It names none of them: their numbers tell which they were.

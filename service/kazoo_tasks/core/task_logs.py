@@ -74,13 +74,14 @@ class TaskLogs:
             live.log.finish()
         self._wake(key)
 
-    def removed(self, task: Task) -> None:
-        """Drop what the task had said."""
-        for attempt in range(task.attempt + 1):
-            self._live.pop((task.id, attempt), None)
-            self._wake((task.id, attempt))
-        if task.attempt:
-            self._store.remove(task.id, task.attempt)
+    def removed(self, *tasks: Task) -> None:
+        """Drop what tasks had said."""
+        for task in tasks:
+            for attempt in range(task.attempt + 1):
+                self._live.pop((task.id, attempt), None)
+                self._wake((task.id, attempt))
+        if said := {task.id: task.attempt for task in tasks if task.attempt}:
+            self._store.remove(said)
 
     # --- asked by the handlers ---
 

@@ -5,7 +5,7 @@ No implementation; store.task_logs has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from kazoo_tasks.model.task_log import KeptLog
@@ -30,8 +30,8 @@ class LogStore(Protocol):
         """
         ...
 
-    def remove(self, task_id: str, attempts: int) -> None:
-        """Drop the logs of so many attempts, after what was asked for before."""
+    def remove(self, attempts: Mapping[str, int]) -> None:
+        """Drop the logs of so many attempts of each task, after what was asked for before."""
         ...
 
     async def keep_only(self, is_known: Callable[[str], bool]) -> None:

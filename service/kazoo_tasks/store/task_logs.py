@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -50,9 +50,14 @@ class TaskLogFiles:
         """See `ports.LogStore`."""
         return await self._run(_read, self._file(task_id, attempt))
 
-    def remove(self, task_id: str, attempts: int) -> None:
+    def remove(self, attempts: Mapping[str, int]) -> None:
         """See `ports.LogStore`."""
-        self._thread.submit(_unlink, [self._file(task_id, attempt) for attempt in range(1, attempts + 1)])
+        # All at once: to hand something to a thread costs more than to name a file.
+        self._thread.submit(self._remove, attempts)
+
+    def _remove(self, attempts: Mapping[str, int]) -> None:
+        for task_id, last in attempts.items():
+            _unlink([self._file(task_id, attempt) for attempt in range(1, last + 1)])
 
     async def keep_only(self, is_known: Callable[[str], bool]) -> None:
         """See `ports.LogStore`."""

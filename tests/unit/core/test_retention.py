@@ -112,19 +112,19 @@ async def test_an_end_is_noticed_at_once() -> None:
 
 
 async def test_a_step_is_small_and_says_that_there_is_more() -> None:
-    """Two hundred at most; and one entry of the audit for each."""
-    office = await office_with([over(seq, 40) for seq in range(1, 502)])
+    """A hundred at most; and one entry of the audit for each."""
+    office = await office_with([over(seq, 40) for seq in range(1, 252)])
     retention = Retention(office.ledger, office.logs, Keep(), NODE)
     counts = []
     # The first only begins a round.
     assert await retention.step() is False
     while await retention.step():
         counts.append(len(office.changes))
-    assert counts == [200, 400, 501]
+    assert counts == [100, 200, 251]
     assert [(entry.verb, entry.subject.size) for entry in await audit(office)] == [
-        ("remove", 101),
-        ("remove", 200),
-        ("remove", 200),
+        ("remove", 51),
+        ("remove", 100),
+        ("remove", 100),
     ]
 
 
