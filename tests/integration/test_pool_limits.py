@@ -22,6 +22,13 @@ STOPPED = (Failure.STOPPED, "stopped on request, ")
 TIMED_OUT = (Failure.TIMEOUT, "it ran for longer than 0.2 s, ")
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """coverage.py holds a lock now and then that a signal's handler wants as well: what is stopped there hangs."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     """A pool of one slot with more than enough patience, so that nobody is killed because the machine is busy."""

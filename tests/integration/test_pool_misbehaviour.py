@@ -17,6 +17,13 @@ from support.pool import Bench, a_pool, await_death, written
 from support.stopping import begun, stops_s
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """coverage.py holds a lock now and then that a signal's handler wants as well: what is stopped there hangs."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def ours() -> Iterator[Household]:
     """All processes from here on; none of them may be left at the end."""
