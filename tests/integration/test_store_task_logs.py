@@ -112,4 +112,9 @@ async def test_a_task_that_goes_while_another_is_written_leaves_no_file(tmp_path
     logs.removed(tasks[1])
     await writing
     await files.close()
-    assert [file.stem for file in tmp_path.glob("logs/*/*")] == [tasks[0].id]
+    assert stems(tmp_path) == [tasks[0].id]
+
+
+def stems(data_dir: Path) -> list[str]:
+    """Of which tasks there are logs."""
+    return [file.stem for file in data_dir.glob("logs/*/*")]
