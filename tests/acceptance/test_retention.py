@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 from kazoo_tasks.model.change import Change, Kind
+from kazoo_tasks.model.task import Task
 from kazoo_tasks.store.sqlite import SqliteJournal
 from support.acceptance import ACCOUNT, NOBODY, Door, a_door, environment, one_process
 from support.acceptance_wire import Stranger
@@ -17,6 +18,14 @@ from support.core import HandClock
 from support.program import PATIENCE_S, running
 
 LOGS = "support.saying_tasks"
+
+
+async def filled(data_dir: Path, tasks: list[Task]) -> None:
+    """Have a journal with these tasks, as a former start left it."""
+    journal = SqliteJournal(data_dir, HandClock())
+    await journal.load()
+    await journal.commit([Change(Kind.ADDED, task) for task in tasks])
+    await journal.close()
 
 
 async def left(door: Door, count: int) -> list[str]:
@@ -48,14 +57,21 @@ async def test_too_many_are_removed_as_if_somebody_had(amqp_url: str, tmp_path: 
     assert sorted(file.stem for file in (tmp_path / "data" / "logs").glob("*/*")) == sorted(ids[3:])
 
 
+async def test_too_many_are_noticed_at_once(tmp_path: Path) -> None:
+    """However many other accounts there are, through which the search for what is old takes minutes."""
+    others = [a_task(seq, account_id=f"{seq:032x}") for seq in range(1, 50_001)]
+    await filled(tmp_path / "data", others)
+    given = environment(NOBODY, tmp_path / "data", task_keep="1")
+    async with one_process(given, "--bus", "memory://") as house:
+        ids = [(await house.door.run("timer.sleep", 1))["id"] for _ in range(3)]
+        assert await left(house.door, 1) == [ids[2]]
+
+
 async def test_what_has_become_too_old_is_removed_after_a_start(tmp_path: Path) -> None:
     """However many there are; the file is not larger for it."""
-    journal = SqliteJournal(tmp_path / "data", HandClock())
-    await journal.load()
     old = [a_task(seq, account_id=ACCOUNT, started_at=NOW, ended_at=NOW) for seq in range(1, 5_001)]
     waiting = a_task(6_000, account_id=ACCOUNT, id="ab" * 15)
-    await journal.commit([Change(Kind.ADDED, task) for task in (*old, waiting)])
-    await journal.close()
+    await filled(tmp_path / "data", [*old, waiting])
     file = tmp_path / "data" / "journal.sqlite3"
     size = file.stat().st_size
 

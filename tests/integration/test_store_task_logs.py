@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.model.task_log import KeptLog, LogPart, Stream
 from kazoo_tasks.store.task_logs import TaskLogFiles
+from support.build import a_running_task
+from support.core import HandClock
 from support.disk import may_mount, small_disk
 
 TASK = "ab" * 15
@@ -94,3 +98,23 @@ async def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
         assert await files.read(TASK, 1) == KEPT
         assert len(list(disk.glob("logs/*/*"))) == 1
         await files.close()
+
+
+async def test_a_task_that_goes_while_another_is_written_leaves_no_file(tmp_path: Path) -> None:
+    """Nothing would remove it any more."""
+    files = TaskLogFiles(tmp_path)
+    logs = TaskLogs(files, HandClock().monotonic)
+    tasks = [a_running_task(seq) for seq in (1, 2)]
+    for task in tasks:
+        logs.said(task, LogPart(1.0, Stream.STDOUT, b"words"), 1_000)
+    writing = asyncio.ensure_future(logs.write())
+    await asyncio.sleep(0)
+    logs.removed(tasks[1])
+    await writing
+    await files.close()
+    assert stems(tmp_path) == [tasks[0].id]
+
+
+def stems(data_dir: Path) -> list[str]:
+    """Of which tasks there are logs."""
+    return [file.stem for file in data_dir.glob("logs/*/*")]

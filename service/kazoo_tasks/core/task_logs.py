@@ -104,6 +104,8 @@ class TaskLogs:
         """Write what has come up, and forget what is all on disk; the last time all that there is."""
         now = self._monotonic()
         for key, live in list(self._live.items()):
+            if self._live.get(key) is not live:
+                continue  # removed while another was written: nothing would remove the file any more
             if live.written < live.log.size and (last or now >= live.due):
                 await self._write(key, live)
             if live.is_over and live.written == live.log.size and self._live.get(key) is live:
