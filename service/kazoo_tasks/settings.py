@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import from_json
 
 from kazoo_tasks.model.errors import CannotStart
+from kazoo_tasks.model.identity import ACCOUNT_ID
 from kazoo_tasks.model.limits import Limits
 
 _MIB: Final = 2**20
@@ -36,6 +37,16 @@ _SHIPPED: Final = (
 
 #: Defaults that depend on the machine, in words.
 _MACHINE: Final = {"pool_size": "number of processors", "node": "`kazoo-tasks@` and the host's name"}
+
+
+def _account_id(key: str) -> str:
+    if not ACCOUNT_ID.fullmatch(key):
+        message = f"expected an account id (32 lower-case hexadecimal digits), got {key!r}"
+        raise ValueError(message)
+    return key
+
+
+_AccountId = Annotated[str, AfterValidator(_account_id)]
 
 
 class AccountLimits(BaseModel):
@@ -142,11 +153,11 @@ class Settings(BaseModel):
         le=_MAX_LOG_KB,
         description="How much is kept of what a run prints and logs, in KiB: its beginning and its end.",
     )
-    account_limits: dict[str, AccountLimits] = Field(
+    account_limits: dict[_AccountId, AccountLimits] = Field(
         {},
         description="The same for the runs of some accounts, by account id (in the environment: as JSON).",
     )
-    account_weights: dict[str, Annotated[int, Field(ge=1, le=100)]] = Field(
+    account_weights: dict[_AccountId, Annotated[int, Field(ge=1, le=100)]] = Field(
         {},
         description=(
             "How many waiting tasks of some accounts go in one round, by account id (in the environment: as JSON); "
@@ -200,7 +211,11 @@ class Settings(BaseModel):
     @field_validator("account_limits", "account_weights", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
-        return from_json(value) if isinstance(value, str) else value
+        try:
+            return from_json(value) if isinstance(value, str) else value
+        except ValueError as error:
+            message = f"expected a JSON object by account id, got what is no JSON: {error}"
+            raise ValueError(message) from error
 
     @field_validator("modules", mode="before")
     @classmethod
@@ -322,6 +337,10 @@ def _suggestion(name: str, known: Mapping[str, Any] | set[str]) -> str:
 
 def _sentence(error: ValidationError, file: Path | None) -> str:
     """All that is wrong, each setting by the name of its variable."""
-    found = (f"{variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors() if item["loc"])
+    found = (
+        f"{variable(str(item['loc'][0]))}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+        if item["loc"]
+    )
     where = f" (environment, or {file})" if file else ""
     return f"wrong settings{where}: {'; '.join(found)}"

@@ -86,6 +86,24 @@ def test_a_machine_whose_name_is_no_name_is_told(monkeypatch: pytest.MonkeyPatch
         load_settings()
 
 
+@pytest.mark.parametrize("name", ["ACCOUNT_LIMITS", "ACCOUNT_WEIGHTS"])
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ('{"abc": {}}', r"expected an account id \(32 lower-case hexadecimal digits\), got 'abc'"),
+        ("nonsense", "expected a JSON object by account id, got what is no JSON"),
+    ],
+)
+def test_what_is_said_of_no_account_is_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    """A slip in an id would leave the account without its limits, and nobody would know."""
+    monkeypatch.setenv(f"KAZOO_TASKS_{name}", value)
+
+    with pytest.raises(CannotStart, match=f"KAZOO_TASKS_{name}: {sentence}"):
+        load_settings()
+
+
 def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
     """It was named on purpose."""
     with pytest.raises(CannotStart, match="cannot read the settings"):

@@ -60,15 +60,14 @@ class StartTimers:
     def changed(self, change: Change) -> None:
         """Learn what has become true."""
         task = change.task
-        if task.start_at is None:
-            return
-        if change.kind is Kind.REMOVED or task.started_at is not None:
-            self._unset(task)
-        else:
+        if change.kind is not Kind.REMOVED and task.started_at is None:
             self._set(task)
+        elif task.id in self._timers:
+            self._unset(task)
 
     async def run(self) -> None:
-        """Start what is due, for ever."""
+        """Start what is due, for ever; what a turn that failed had in hand is due again."""
+        self._heap = sorted(self._timers.values())
         while True:
             await self._wait()
             await self._start(self._due())
@@ -82,7 +81,7 @@ class StartTimers:
             self._earlier.set()
 
     def _unset(self, task: Task) -> None:
-        self._timers.pop(task.id, None)
+        del self._timers[task.id]
         if len(self._heap) > max(_FEW, 2 * len(self._timers)):
             self._heap = [timer for timer in self._heap if self._holds(timer)]
             heapify(self._heap)

@@ -84,12 +84,15 @@ class Task(NamedTuple):
     def start(self, at: int) -> Task:
         """Accept it for running; never before its submission, whatever a clock says that was set back.
 
+        A time that was still to come is void: it is started now.
+
         Raises:
             AlreadyStarted: It was started before, whatever became of it.
         """
         if self.started_at is not None:
             raise AlreadyStarted
-        return self._replace(started_at=max(at, self.submitted_at))
+        start_at = self.start_at if self.start_at is None or self.start_at <= at else None
+        return self._replace(started_at=max(at, self.submitted_at), start_at=start_at)
 
     def put_off(self, start_at: int) -> Task:
         """Have it started later.

@@ -100,6 +100,7 @@ async def test_a_pending_task_is_put_off_and_started_at_once(office: Office) -> 
     assert len(office.timers) == 1
     assert (await office.start(task_id))["is_terminated"] is False
     assert not len(office.timers)
+    assert office.ledger.registry.get(task_id).start_at is None, "it was not started then, but now"
     with pytest.raises(AlreadyStarted):
         await start(office.requester(), task_id, ACCOUNT, When(delay=1))
 
@@ -171,3 +172,17 @@ async def test_one_that_was_put_off_in_the_last_moment_waits() -> None:
     await timers._start([due])
     assert not office.changes
     assert len(timers) == 1
+
+
+async def test_a_turn_that_fails_loses_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it fails of; the next one has it in hand again."""
+    office = await Office().open()
+    task_id = (await office.add(later(1)))["id"]
+    office.clock.at += 1
+    with monkeypatch.context() as broken:
+        broken.setattr(office.ledger, "locks", None)
+        with pytest.raises(AttributeError):
+            await office.timers.run()
+    going = asyncio.create_task(office.timers.run())
+    await started(office, task_id)
+    going.cancel()
