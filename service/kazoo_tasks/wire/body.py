@@ -17,7 +17,16 @@ from kazoo_tasks.wire.field import MAX_BULK, Delay, Name, Priority, StartAt
 _ALWAYS_READABLE: Final = ("account_id", "function", "id", "module", "started_at", "submitted_at")
 
 
-class RestTask(BaseModel):
+class RestStart(BaseModel):
+    """When a task shall be started, if not at once."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    start_at: StartAt | None = None
+    delay: Delay | None = None
+
+
+class RestTask(RestStart):
     """A task to add, as a REST client sends it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -27,17 +36,6 @@ class RestTask(BaseModel):
     arguments: list[Any]
     start: bool = False
     priority: Priority | None = None
-    start_at: StartAt | None = None
-    delay: Delay | None = None
-
-
-class RestStart(BaseModel):
-    """When a task shall be started, if not at once."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-    start_at: StartAt | None = None
-    delay: Delay | None = None
 
 
 class RestTasks(BaseModel):

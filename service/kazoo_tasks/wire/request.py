@@ -46,7 +46,16 @@ def _optional(alias: str) -> Any:
     return Field(None, alias=alias, exclude_if=lambda value: value is None)
 
 
-class NewTask(BaseModel):
+class _Later(BaseModel):
+    start_at: StartAt | None = _optional("Start-At")
+    delay: Delay | None = _optional("Delay")
+
+
+class _Wishes(_Later):
+    priority: Priority | None = _optional("Priority")
+
+
+class NewTask(_Wishes):
     """What shall be run: a module of the catalogue, a function of it, and its arguments."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
@@ -54,9 +63,6 @@ class NewTask(BaseModel):
     module: Name = Field(alias="Module")
     function: Name = Field(alias="Function")
     arguments: list[Any] = Field(alias="Arguments")
-    priority: Priority | None = _optional("Priority")
-    start_at: StartAt | None = _optional("Start-At")
-    delay: Delay | None = _optional("Delay")
 
 
 class Request(Header):
@@ -105,7 +111,7 @@ class LookupRequest(Request):
     function: Name | None = Field(None, alias="Action")
 
 
-class AddRequest(Request):
+class AddRequest(_Wishes, Request):
     """Add one task, or many of one account together; all or none."""
 
     model_config = ConfigDict(
@@ -128,9 +134,6 @@ class AddRequest(Request):
     module: Name | None = Field(None, alias="Module")
     function: Name | None = Field(None, alias="Function")
     arguments: list[Any] | None = Field(None, alias="Arguments")
-    priority: Priority | None = _optional("Priority")
-    start_at: StartAt | None = _optional("Start-At")
-    delay: Delay | None = _optional("Delay")
     tasks: list[NewTask] | None = Field(None, alias="Tasks", max_length=MAX_BULK)
     start: bool = Field(default=False, alias="Start")
     auth_account_id: AccountId | None = Field(None, alias="Auth-Account-ID")
@@ -229,13 +232,11 @@ class AuditRequest(Request):
     start_key: Text | None = Field(None, alias="Start-Key")
 
 
-class StartRequest(OneTaskRequest):
+class StartRequest(_Later, OneTaskRequest):
     """Run a pending task, now or later."""
 
     key = "start"
     event_name: Literal["start_req"] = Field(alias="Event-Name")
-    start_at: StartAt | None = _optional("Start-At")
-    delay: Delay | None = _optional("Delay")
 
 
 class StopRequest(OneTaskRequest):
