@@ -29,7 +29,7 @@ run: setup ## Run service and gateway with a broker of their own, until Ctrl-C
 	@exec $(PY) deploy/dev/run.py
 
 test: setup lint types ## Lint, type-check and run the whole test suite with coverage (PYTHON=python3.13 on another)
-	@$(PY) -m pytest --numprocesses=$(or $(PROCESSES),2) --dist=loadscope --ignore=tests/faults --cov --cov-report=
+	@$(PY) -m pytest --numprocesses=$(or $(PROCESSES),2) --dist=loadscope --deselect=tests/faults --cov --cov-report=
 	@# How soon a service is back is told of a machine that does nothing else.
 	@$(PY) -m pytest tests/faults --cov --cov-append --cov-report=term:skip-covered
 

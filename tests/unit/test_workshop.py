@@ -4,6 +4,8 @@ Touches only files of the repository; run by pytest.
 """
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -63,6 +65,25 @@ def test_a_lock_is_installed_without_resolving(name: str) -> None:
 
     assert installs
     assert [line for line in installs if "--no-deps" not in line] == []
+
+
+def test_the_fault_lab_runs_alone() -> None:
+    """`--ignore` does nothing about a path of `testpaths`: the lab once ran beside others, and then again."""
+    beside, alone = re.findall(r"-m pytest (.*--cov.*)", (ROOT / "Makefile").read_text())
+    options = [option for option in beside.split() if option.startswith(("--ignore", "--deselect"))]
+    collect = (
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        *options,
+        "tests/faults/test_checker.py",
+    )
+    collected = subprocess.run(collect, cwd=ROOT, check=False, capture_output=True, text=True).stdout
+
+    assert "no tests collected" in collected
+    assert alone.split()[0] == "tests/faults"
 
 
 def test_help_tells_every_target_of_the_makefile() -> None:
