@@ -20,7 +20,7 @@ from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
-from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change
@@ -190,8 +190,8 @@ class Office:
         self.logs = TaskLogs(self.log_store, self.clock.monotonic)
         limits = RunLimits(self.catalogue, Limits(log_bytes=1_000))
         read_ahead = ReadAhead(asyncio.get_running_loop().time)
-        self.schedule = Schedule(self.pool, read_ahead, self.catalogue, {})
-        self.runner = Runner(self.ledger, self.schedule, self.background, limits, self.logs)
+        self.scheduler = Scheduler(self.pool, read_ahead, self.catalogue, {})
+        self.runner = Runner(self.ledger, self.scheduler, self.background, limits, self.logs)
         self.timers = StartTimers(self.ledger, self.runner)
         self.handlers = Handlers(self.catalogue, self.ledger, self.runner, self.logs, os.urandom)
         self._msg_ids = 0

@@ -85,7 +85,7 @@ class _Owned:
         journal = SqliteJournal(data_dir, HandClock())
         self._office = Office(cast("MemoryJournal", journal))  # it stands for any journal there
         self._office.pool = pool = _ObedientPool()
-        self._office.runner._pool = self._office.runner.schedule.pool = pool
+        self._office.runner._pool = self._office.runner.scheduler.pool = pool
 
     async def open(self) -> None:
         """Load and recover, as the service does."""
@@ -94,7 +94,7 @@ class _Owned:
         changes = list(settle(registry, catalogue, office.ledger.now()))
         if changes:
             await office.ledger.commit(changes)
-        resume(registry, catalogue, office.runner.schedule)
+        resume(registry, catalogue, office.runner.scheduler)
         office.runner.idle()
         await office.settled()
 

@@ -33,7 +33,7 @@ from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.retention import Keep, Retention
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
-from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
@@ -93,8 +93,8 @@ class Service:
         keep = Keep(settings.task_keep_days, settings.task_keep)
         self._retention = Retention(self._ledger, self._logs, keep, sender.node)
         read_ahead = ReadAhead(clock.monotonic)
-        schedule = Schedule(self._pool, read_ahead, self._catalogue, settings.account_weights)
-        self._runner = Runner(self._ledger, schedule, self._background, limits, self._logs)
+        scheduler = Scheduler(self._pool, read_ahead, self._catalogue, settings.account_weights)
+        self._runner = Runner(self._ledger, scheduler, self._background, limits, self._logs)
         self._timers = StartTimers(self._ledger, self._runner)
         handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
@@ -150,7 +150,7 @@ class Service:
         _log.info(
             "service.ready",
             tasks=len(self._ledger.registry),
-            waiting=len(self._runner.schedule),
+            waiting=len(self._runner.scheduler),
             epoch=self._ledger.epoch,
             functions=self._catalogue.names,
         )
@@ -214,8 +214,8 @@ class Service:
         if changes:
             await self._ledger.commit(changes)
             _log.warning("service.recovered", **Counter(str(change.kind) for change in changes))
-        resume(self._ledger.registry, self._catalogue, self._runner.schedule)
-        for task_id, reason in self._runner.schedule.parked.items():
+        resume(self._ledger.registry, self._catalogue, self._runner.scheduler)
+        for task_id, reason in self._runner.scheduler.parked.items():
             _log.warning("service.parked", task=task_id, reason=reason)
 
     async def _upkeep(self) -> None:

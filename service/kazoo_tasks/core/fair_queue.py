@@ -1,6 +1,6 @@
 """Which of the waiting tasks is next: the accounts in turn, and within an account the more urgent, then the older one.
 
-Pure; kept by the schedule, which says when one may run.
+Pure; kept by the scheduler, which says when one may run.
 """
 
 from __future__ import annotations

@@ -287,7 +287,7 @@ class Handlers:
             return await self._stopped(requester, self.read(wanted, account_id))
         async with self._ledger.locks.hold(wanted):
             task = self.read(wanted, account_id).ask_stop()
-            if self._runner.schedule.withdraw(wanted):
+            if self._runner.scheduler.withdraw(wanted):
                 return await self._end_waiting(requester, task)
             asked = Change(Kind.STOP_ASKED, task)
             answer = requester.answered(b"", self._ledger.answer_time())

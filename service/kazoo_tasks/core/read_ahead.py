@@ -1,6 +1,6 @@
 """Read-ahead: how many runs may be made durable before there is a slot for them, so that none waits for the disk.
 
-Pure; kept by the schedule. What is claimed ahead counts as interrupted after a crash, though it never ran: so it is
+Pure; kept by the scheduler. What is claimed ahead counts as interrupted after a crash, though it never ran: so it is
 only ever as much as runs in the blink of an eye, and for no longer than another.
 """
 

@@ -1,6 +1,6 @@
 """What becomes of tasks that a former start of the service left unfinished, or whose module was loaded anew.
 
-Touches only the schedule it is given; asked by the service. Who owned a task decides, never how old it is.
+Touches only the scheduler it is given; asked by the service. Who owned a task decides, never how old it is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.registry import Registry
-from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure
 from kazoo_tasks.model.task import Status, Task
@@ -30,34 +30,34 @@ def settle(tasks: Iterable[Task], catalogue: Catalogue, now: int) -> Iterator[Ch
             yield change
 
 
-def resume(tasks: Iterable[Task], catalogue: Catalogue, schedule: Schedule) -> None:
+def resume(tasks: Iterable[Task], catalogue: Catalogue, scheduler: Scheduler) -> None:
     """Let waiting tasks wait again, in the order of their starts; park those whose function is gone."""
     waiting = (task for task in tasks if task.status is Status.WAITING)
     for task in sorted(waiting, key=lambda task: (task.started_at, task.seq)):
-        _wait(task, catalogue, schedule)
+        _wait(task, catalogue, scheduler)
 
 
 def review(
-    registry: Registry, catalogue: Catalogue, schedule: Schedule, unsettled: Collection[str] = ()
+    registry: Registry, catalogue: Catalogue, scheduler: Scheduler, unsettled: Collection[str] = ()
 ) -> None:
     """Park what waits for a function that is gone by now, and let what is parked wait for one that is back.
 
     Not what is `unsettled`: of that it is not yet written down whether it may run again.
     """
-    for task_id in (*schedule.waiting, *schedule.parked):
+    for task_id in (*scheduler.waiting, *scheduler.parked):
         if task_id in unsettled:
             continue
         task = registry.get(task_id)
         is_offered = catalogue.offer(task.module, task.function) is not None
-        if is_offered == (task_id in schedule.parked) and schedule.withdraw(task_id):
-            _wait(task, catalogue, schedule)
+        if is_offered == (task_id in scheduler.parked) and scheduler.withdraw(task_id):
+            _wait(task, catalogue, scheduler)
 
 
-def _wait(task: Task, catalogue: Catalogue, schedule: Schedule) -> None:
+def _wait(task: Task, catalogue: Catalogue, scheduler: Scheduler) -> None:
     if catalogue.offer(task.module, task.function) is None:
-        schedule.park(task.id, f"{task.module}.{task.function} is no longer offered")
+        scheduler.park(task.id, f"{task.module}.{task.function} is no longer offered")
     else:
-        schedule.enqueue(task)
+        scheduler.enqueue(task)
 
 
 def _settled(task: Task, catalogue: Catalogue, now: int) -> Change | None:

@@ -16,7 +16,7 @@ from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.read_ahead import PATIENCE_S
 from kazoo_tasks.core.recovery import review, settle
 from kazoo_tasks.core.run_limits import RunLimits
-from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
@@ -56,16 +56,16 @@ class Runner:
     def __init__(
         self,
         ledger: Ledger,
-        schedule: Schedule,
+        scheduler: Scheduler,
         background: BackgroundTasks,
         limits: RunLimits,
         logs: TaskLogs,
     ) -> None:
-        """Give tasks to the pool of `schedule`."""
+        """Give tasks to the pool of `scheduler`."""
         self._limits = limits
         self._logs = logs
         self._ledger = ledger
-        self._pool = schedule.pool
+        self._pool = scheduler.pool
         self._background = background
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
         self._over: dict[str, Outcome] = {}
@@ -73,13 +73,13 @@ class Runner:
         self._kept: dict[str, bytes] = {}
         self._round_due = self._writing = False
         self._watching: asyncio.TimerHandle | None = None
-        self.schedule = schedule
+        self.scheduler = scheduler
 
     # --- asked by the handlers ---
 
     def prepare(self, tasks: Sequence[Task]) -> list[Launch]:
         """Decide how tasks that are being started begin: with a place at once, or waiting."""
-        claimed = self.schedule.claim(len(tasks))
+        claimed = self.scheduler.claim(len(tasks))
         launches = [self._claimed(task) for task in tasks[:claimed]]
         launches += [Launch(task, (Change(Kind.STARTED, task),), claimed=False) for task in tasks[claimed:]]
         return launches
@@ -108,10 +108,10 @@ class Runner:
             waits: dict[str, Any] = {"waits_for": "its start"}
             return waits if task.start_at is None else {**waits, "start_at": task.start_at}
         if task.status is Status.WAITING:
-            reason = self.schedule.parked.get(task.id)
+            reason = self.scheduler.parked.get(task.id)
             if reason is not None:
                 return {"waits_for": reason}
-            behind, of_account = self.schedule.place_of(task.id)
+            behind, of_account = self.scheduler.place_of(task.id)
             return {"waits_for": "a slot", "behind": behind, "of_account": of_account}
         slot = next((slot for slot in self._pool.reports() if slot.task_id == task.id), None)
         if slot is None:
@@ -128,7 +128,7 @@ class Runner:
         """Have a running task ended as stopped, and wait for that, but no longer than `within_s`."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._endings.setdefault(task_id, []).append(ended)
-        if unbegun := self.schedule.take_unbegun(task_id):
+        if unbegun := self.scheduler.take_unbegun(task_id):
             # Its child was lost while the request was written down, and the pool knows nothing of it any more.
             await self._take_back(unbegun)
         else:
@@ -137,26 +137,26 @@ class Runner:
 
     async def review(self) -> None:
         """Look again at what waits, since the catalogue is another; what the store does not take is left for later."""
-        catalogue, schedule = self._limits.catalogue, self.schedule
+        catalogue, scheduler = self._limits.catalogue, self.scheduler
         self._limits.forget()
-        parked = list(schedule.parked)
+        parked = list(scheduler.parked)
         async with self._ledger.locks.hold(*parked):
             # What was interrupted and is offered again ends, or may run again, as at a start.
-            tasks = [self._ledger.registry.get(task_id) for task_id in parked if task_id in schedule.parked]
+            tasks = [self._ledger.registry.get(task_id) for task_id in parked if task_id in scheduler.parked]
             changes = list(settle(tasks, catalogue, self._ledger.now()))
             unsettled = {change.task.id for change in changes}
             with suppress(StoreUnavailable):  # told by the ledger; what it does not take stays parked
                 await self._ledger.commit(changes)
                 for task_id in unsettled:
-                    schedule.withdraw(task_id)
+                    scheduler.withdraw(task_id)
                 unsettled.clear()
-            review(self._ledger.registry, catalogue, schedule, unsettled)
+            review(self._ledger.registry, catalogue, scheduler, unsettled)
         self._come_round()
 
     async def drain(self, grace_s: float) -> None:
         """Run nothing more, and let what runs come to its end, but no longer than `grace_s`."""
         with suppress(KazooTasksError):
-            await self._take_back(self.schedule.hold())
+            await self._take_back(self.scheduler.hold())
         running = [task.id for task in self._ledger.registry if task.status is Status.RUNNING]
         endings = [asyncio.get_running_loop().create_future() for _ in running]
         for task_id, ended in zip(running, endings, strict=True):
@@ -168,22 +168,22 @@ class Runner:
 
     def idle(self) -> None:
         """See `ports.PoolWatcher`."""
-        self.schedule.place_waiting()
+        self.scheduler.place_waiting()
         self._come_round()
 
     def ended(self, task_id: str, outcome: Outcome) -> None:
         """See `ports.PoolWatcher`."""
         self._over[task_id] = outcome
-        self.schedule.ended(task_id)
+        self.scheduler.ended(task_id)
         self._come_round()
 
     def began(self, task_id: str) -> None:
         """See `ports.PoolWatcher`."""
-        self.schedule.began(task_id)
+        self.scheduler.began(task_id)
 
     def returned(self, assignments: Sequence[Assignment]) -> None:
         """See `ports.PoolWatcher`."""
-        self.schedule.returned(assignments)
+        self.scheduler.returned(assignments)
         # While nothing more is run, as in a drain, they wait too long and are given back.
         self._watch_claims()
         self._come_round()
@@ -213,8 +213,8 @@ class Runner:
 
     async def _round(self) -> None:
         self._round_due = False
-        self.schedule.place_waiting()
-        if chosen := self.schedule.next():
+        self.scheduler.place_waiting()
+        if chosen := self.scheduler.next():
             self._background.start(self._assign(chosen), "assign")
         # While the disk has one commit of ends, those that come up gather for the next.
         if not self._writing and self._heard():
@@ -234,17 +234,17 @@ class Runner:
         return Launch(assigned, (Change(Kind.STARTED, task), Change(Kind.ASSIGNED, assigned)), claimed=True)
 
     def _begin(self, launches: Sequence[Launch]) -> None:
-        self.schedule.place([self._assignment(launch.task) for launch in launches if launch.claimed])
+        self.scheduler.place([self._assignment(launch.task) for launch in launches if launch.claimed])
         for launch in launches:
             if not launch.claimed:
-                self.schedule.enqueue(launch.task)
+                self.scheduler.enqueue(launch.task)
         self._watch_claims()
         self._come_round()
 
     def _abandon(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             if launch.claimed:
-                self.schedule.release()
+                self.scheduler.release()
 
     async def _assign(self, chosen: Sequence[str]) -> None:
         async with self._ledger.locks.hold(*chosen):
@@ -256,7 +256,7 @@ class Runner:
             except KazooTasksError:
                 return  # the store is broken, and the process ends
             else:
-                self.schedule.place([self._assignment(task) for task in tasks])
+                self.scheduler.place([self._assignment(task) for task in tasks])
                 self._watch_claims()
 
     def _assigned(self, task_id: str) -> Task | None:
@@ -264,7 +264,7 @@ class Runner:
             return self._as_assigned(self._ledger.registry.get(task_id))
         except Refused:
             # Stopped or removed between its turn in the queue and this one: nothing to run.
-            self.schedule.release()
+            self.scheduler.release()
             return None
 
     def _as_assigned(self, task: Task) -> Task:
@@ -272,18 +272,18 @@ class Runner:
 
     async def _put_back(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            self.schedule.release()
-            self.schedule.enqueue(task)
+            self.scheduler.release()
+            self.scheduler.enqueue(task)
         await asyncio.sleep(_RETRY_S)
         self._come_round()
 
     def _watch_claims(self) -> None:
-        if self._watching is None and self.schedule.has_claims:
+        if self._watching is None and self.scheduler.has_claims:
             self._watching = asyncio.get_running_loop().call_later(PATIENCE_S, self._look_at_claims)
 
     def _look_at_claims(self) -> None:
         self._watching = None
-        if overdue := self.schedule.overdue():
+        if overdue := self.scheduler.overdue():
             self._background.start(self._take_back(overdue), "take back")
         self._watch_claims()
 
@@ -295,9 +295,9 @@ class Runner:
             try:
                 await self._ledger.commit(changes)
             except StoreUnavailable:
-                self.schedule.keep(unbegun)
+                self.scheduler.keep(unbegun)
             else:
-                self.schedule.enqueue_first(
+                self.scheduler.enqueue_first(
                     [change.task.id for change in changes if change.kind is Kind.REQUEUED]
                 )
                 self._tell_ended(ids)

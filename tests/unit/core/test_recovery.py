@@ -7,7 +7,7 @@ import pytest
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.recovery import resume, settle
-from kazoo_tasks.core.schedule import Schedule
+from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import MsgIdConflict
 from kazoo_tasks.model.task import Task
@@ -77,11 +77,11 @@ def test_what_waited_waits_again_in_the_order_of_its_starts() -> None:
         a_task(4),
         a_running_task(5),
     ]
-    schedule = Schedule(HandPool(2), ReadAhead(lambda: 0.0), CATALOGUE, {})
-    resume(tasks, CATALOGUE, schedule)
+    scheduler = Scheduler(HandPool(2), ReadAhead(lambda: 0.0), CATALOGUE, {})
+    resume(tasks, CATALOGUE, scheduler)
 
-    assert schedule.next() == [tasks[1].id, tasks[0].id]
-    assert schedule.parked == {tasks[2].id: "timer.gone is no longer offered"}
+    assert scheduler.next() == [tasks[1].id, tasks[0].id]
+    assert scheduler.parked == {tasks[2].id: "timer.gone is no longer offered"}
 
 
 async def test_answers_survive_a_restart() -> None:

@@ -134,7 +134,7 @@ async def test_what_comes_back_during_a_drain_waits_for_the_next_start(office: O
     """And the drain does not wait for it."""
     first, second = (task["id"] for task in await office.add(*[Draft("timer", "sleep", [1])] * 2, start=True))
     draining = asyncio.create_task(office.runner.drain(grace_s=60))
-    await turn(lambda: office.runner.schedule._held)
+    await turn(lambda: office.runner.scheduler._held)
     office.pool.lose(first)
     office.pool.end(second)
     await asyncio.wait_for(draining, 5)
@@ -217,14 +217,14 @@ async def test_a_full_disk_delays_and_loses_nothing(
     """An end is offered again, an assignment waits again."""
     monkeypatch.setattr("kazoo_tasks.core.runner._RETRY_S", 0.001)
     ids = [(await office.add())["id"] for _ in range(3)]
-    office.runner.schedule.hold() if kind is Kind.ASSIGNED else None
+    office.runner.scheduler.hold() if kind is Kind.ASSIGNED else None
     for task_id in ids:
         await office.start(task_id)
     office.journal.fail_next(StoreUnavailable())
     if kind is Kind.ENDED:
         office.pool.end(ids[0])
     else:
-        office.runner.schedule._held = False
+        office.runner.scheduler._held = False
         office.runner.idle()
     await office.settled()
 
@@ -240,15 +240,15 @@ async def test_what_the_store_cannot_settle_after_a_reload_stays_parked() -> Non
     office.catalogue.become(Catalogue([]))
     await office.open()
     await office.ledger.commit(list(settle(office.ledger.registry, office.catalogue, office.ledger.now())))
-    resume(office.ledger.registry, office.catalogue, office.runner.schedule)
+    resume(office.ledger.registry, office.catalogue, office.runner.scheduler)
     office.catalogue.become(Catalogue([timer]))
     office.journal.fail_next(StoreUnavailable())
     await office.runner.review()
     await office.settled()
-    assert list(office.runner.schedule.parked) == [task_id]
+    assert list(office.runner.scheduler.parked) == [task_id]
     assert office.ledger.registry.get(task_id).status is Status.WAITING
     await office.runner.review()
-    assert not office.runner.schedule.parked
+    assert not office.runner.scheduler.parked
 
 
 async def full(office: Office, *drafts: Draft) -> list[str]:
@@ -301,6 +301,6 @@ async def test_the_more_urgent_comes_first() -> None:
     again = Office(office.journal)
     again.catalogue.become(office.catalogue)
     await again.open()
-    resume(again.ledger.registry, again.catalogue, again.schedule)
-    assert sorted(ids, key=lambda task_id: again.schedule.place_of(task_id).behind) == wanted
+    resume(again.ledger.registry, again.catalogue, again.scheduler)
+    assert sorted(ids, key=lambda task_id: again.scheduler.place_of(task_id).behind) == wanted
     assert (await order(office))[1:] == wanted

@@ -17,10 +17,10 @@ from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Assignment, Pool
 
 
-class Schedule:
+class Scheduler:
     """Waiting tasks: the accounts in turn, and within each by priority and the order in which they were started.
 
-    A place is reserved from the decision to use it until the commit is through and the schedule has the assignment,
+    A place is reserved from the decision to use it until the commit is through and the scheduler has the assignment,
     so that no two decisions use one place. There are as many places as slots, and some more for runs so short that
     a slot would wait longer for the commit than for the run.
     """
