@@ -122,11 +122,17 @@ class Offer(Limits):
         idempotent: It may be run again after an interruption.
         cooperative: It asks `context().stopping()` by itself, and no `Stopping` is raised in it.
         priority: Of its tasks that say none themselves: 0 to 9, the higher the sooner among those of one account.
+        max_running: How many of its tasks run at once.
+        max_running_per_account: How many of one account.
+        max_running_per_key: How many of those of one account whose `concurrency_key` is the same.
     """
 
     idempotent: bool = False
     cooperative: bool = False
     priority: int = DEFAULT_PRIORITY
+    max_running: int | None = None
+    max_running_per_account: int | None = None
+    max_running_per_key: int = 1
 
     def __post_init__(self) -> None:
         """Take limits that are some, and a priority that is one.
@@ -134,6 +140,12 @@ class Offer(Limits):
         Raises:
             ValueError: A limit is not above zero, or the priority is none.
         """
+        for name in ("max_running", "max_running_per_account", "max_running_per_key"):
+            most = getattr(self, name)
+            is_count = type(most) is int and most > 0
+            if not is_count and (most is not None or name == "max_running_per_key"):
+                message = f"expected {name} to be an integer above 0, got {most!r}"
+                raise ValueError(message)
         if type(self.priority) is not int or self.priority not in PRIORITIES:
             message = f"expected priority to be an integer from 0 to 9, got {self.priority!r}"
             raise ValueError(message)
@@ -149,6 +161,9 @@ class _Promises(TypedDict, total=False):
     idempotent: bool
     cooperative: bool
     priority: int
+    max_running: int | None
+    max_running_per_account: int | None
+    max_running_per_key: int
     timeout_s: float | None
     grace_s: float | None
     memory_bytes: int | None

@@ -9,7 +9,7 @@ import difflib
 import os
 import socket
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -20,10 +20,13 @@ from pydantic_core import from_json
 from kazoo_tasks.model.errors import CannotStart
 from kazoo_tasks.model.identity import ACCOUNT_ID
 from kazoo_tasks.model.limits import Limits
+from kazoo_tasks.model.quota import NO_QUOTA, Quota
 
 _MIB: Final = 2**20
 #: A reader gets a whole log at once.
 _MAX_LOG_KB: Final = 16 * 1024
+#: Each of the last second is remembered.
+_MAX_RATE: Final = 10_000
 PREFIX: Final = "KAZOO_TASKS_"
 #: Names the configuration file; the one variable of the prefix that is no setting.
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
@@ -62,6 +65,10 @@ class AccountLimits(BaseModel):
     run_file_mb: int | None = Field(None, ge=1)
     max_result_bytes: int | None = Field(None, ge=1)
     run_log_kb: int | None = Field(None, ge=1, le=_MAX_LOG_KB)
+    account_running: int | None = Field(None, ge=1)
+    account_starts_per_s: int | None = Field(None, ge=1, le=_MAX_RATE)
+    account_waiting: int | None = Field(None, ge=0)
+    account_stored: int | None = Field(None, ge=0)
 
 
 class Settings(BaseModel):
@@ -153,9 +160,21 @@ class Settings(BaseModel):
         le=_MAX_LOG_KB,
         description="How much is kept of what a run prints and logs, in KiB: its beginning and its end.",
     )
+    account_running: int | None = Field(
+        None, ge=1, description="Tasks of an account that run at once; others wait."
+    )
+    account_starts_per_s: int | None = Field(
+        None, ge=1, le=_MAX_RATE, description="Runs of an account that begin within a second; others wait."
+    )
+    account_waiting: int | None = Field(
+        None, ge=0, description="Tasks of an account that may wait for a slot; one more is refused."
+    )
+    account_stored: int | None = Field(
+        None, ge=0, description="Tasks that an account may have at all; one more is refused."
+    )
     account_limits: dict[_AccountId, AccountLimits] = Field(
         {},
-        description="The same for the runs of some accounts, by account id (in the environment: as JSON).",
+        description="The same for some accounts and their runs, by account id (in the environment: as JSON).",
     )
     account_weights: dict[_AccountId, Annotated[int, Field(ge=1, le=100)]] = Field(
         {},
@@ -163,6 +182,18 @@ class Settings(BaseModel):
             "How many waiting tasks of some accounts go in one round, by account id (in the environment: as JSON); "
             "of all others one."
         ),
+    )
+    breaker_deaths: int = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Runs of a function that are killed or end their process, until it is left alone; 0 for never.",
+    )
+    breaker_window_s: float = Field(
+        60.0, gt=0, le=86_400, description="Seconds in which they must be for that."
+    )
+    breaker_pause_s: float = Field(
+        60.0, gt=0, le=86_400, description="Seconds until one run of it is tried again."
     )
     child_max_runs: int | None = Field(
         None, ge=1, description="Runs after which a child is replaced by a new one."
@@ -204,6 +235,12 @@ class Settings(BaseModel):
         """Of every run."""
         return _limits(self)
 
+    def quotas(self) -> Callable[[str], Quota]:
+        """What an account may have at once: what is said of it, and of all others what is said of any."""
+        everybodys = _quota(self)
+        own = {account: _quota(limits, everybodys) for account, limits in self.account_limits.items()}
+        return lambda account_id: own.get(account_id, everybodys)
+
     def limits_of_accounts(self) -> dict[str, Limits]:
         """Of the runs of some accounts."""
         return {account: _limits(limits) for account, limits in self.account_limits.items()}
@@ -225,6 +262,11 @@ class Settings(BaseModel):
             if isinstance(value, str)
             else value
         )
+
+
+def _quota(given: Settings | AccountLimits, default: Quota = NO_QUOTA) -> Quota:
+    own = (given.account_running, given.account_starts_per_s, given.account_waiting, given.account_stored)
+    return Quota(*(other if said is None else said for said, other in zip(own, default, strict=True)))
 
 
 def _limits(given: Settings | AccountLimits) -> Limits:

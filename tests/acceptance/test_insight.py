@@ -51,8 +51,8 @@ async def test_tasks_are_explained(amqp_url: str, tmp_path: Path) -> None:
             "log_bytes": 2**20,
         }
         assert (explained[waits], explained[pending]) == (
-            {"waits_for": "a slot", "behind": 0, "of_account": 0},
-            {"waits_for": "its start"},
+            {"reason": "pool_full", "waits_for": "a slot", "behind": 0, "of_account": 0},
+            {"reason": "not_started", "waits_for": "its start"},
         )
         assert "explain" not in (await get(door, runs))[1]
         await door.ask("PATCH", f"{runs}/stop")

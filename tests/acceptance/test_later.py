@@ -36,7 +36,11 @@ async def test_a_task_starts_when_it_was_said_to(amqp_url: str, tmp_path: Path) 
         assert answer.status == 201, answer
         task = answer.data
         assert task["start_at"] == task["submitted_at"] + 2
-        assert await door.explained(task["id"]) == {"waits_for": "its start", "start_at": task["start_at"]}
+        assert await door.explained(task["id"]) == {
+            "reason": "start_at",
+            "waits_for": "its start",
+            "start_at": task["start_at"],
+        }
         assert 0 <= await begun(door, task["id"]) - task["start_at"] < 1
         ended = await door.ended(task["id"])
         assert ended["started_at"] == ended["start_at"] == task["start_at"]

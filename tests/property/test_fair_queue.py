@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kazoo_tasks.core.fair_queue import AGE_S, FairQueue, Place
+from kazoo_tasks.model.quota import Contender, Group
 
 ACCOUNTS = ("a", "b", "c", "d")
 WEIGHTS = {"b": 2, "c": 5}
@@ -26,13 +27,24 @@ _steps = st.lists(
 )
 
 
+class NoLimits:
+    """Rules that hold nothing up."""
+
+    def obstacle(self, _who: Contender) -> None:
+        """See `Rules`."""
+
+    def groups(self, _who: Contender) -> list[Group]:
+        """See `Rules`."""
+        return []
+
+
 class Queue:
     """A queue with a clock that is moved by hand, which knows whose each task is."""
 
     def __init__(self) -> None:
         """Nothing waits."""
         self.now = 0.0
-        self.queue = FairQueue(lambda account: WEIGHTS.get(account, 1), lambda: self.now)
+        self.queue = FairQueue(lambda account: WEIGHTS.get(account, 1), lambda: self.now, NoLimits())
         self.accounts: dict[str, str] = {}
         self.ranks: dict[str, tuple[float, int]] = {}
         self.pushes = 0
@@ -42,10 +54,9 @@ class Queue:
         """Do one thing."""
         match step:
             case "pop":
-                if len(self.queue):
-                    self.taken.append(self.queue.pop())
+                self.taken += self.popped()
             case "first":
-                self.queue.push_first(self.taken[-1:])
+                self.queue.push_first({task_id: self.of(task_id) for task_id in self.taken[-1:]})
                 del self.taken[-1:]
             case "later", float(seconds):
                 self.now += seconds
@@ -61,15 +72,28 @@ class Queue:
 
     def push(self, task_id: str, account: str, priority: int) -> None:
         """Let a task wait."""
-        self.queue.push(task_id, account, priority)
         self.accounts[task_id] = account
+        self.queue.push(task_id, self.of(task_id), priority)
         self.pushes += 1
         self.ranks[task_id] = self.now - priority * AGE_S, self.pushes
 
+    def of(self, task_id: str) -> Contender:
+        """Of a task: each account has those of three functions."""
+        return Contender(self.accounts[task_id], "timer", str(int(task_id) % 3), None)
+
+    def popped(self) -> list[str]:
+        """The next one, if there is one."""
+        found = self.queue.pop()
+        if found is None:
+            return []
+        task_id, who = found
+        assert who == self.of(task_id)
+        return [task_id]
+
     def drained(self) -> Iterator[str]:
         """Take out all that wait."""
-        while len(self.queue):
-            yield self.queue.pop()
+        while found := self.popped():
+            yield from found
 
 
 def after(steps: list[object]) -> Queue:

@@ -65,3 +65,10 @@ def count(total: int) -> int:
     for done in range(1, total + 1):
         report_progress(done, total, "counting")
     return total
+
+
+@task(max_running=1)
+def await_file_alone(awaited: str) -> None:
+    """End as soon as a file is there; one at a time."""
+    while not Path(awaited).exists():
+        time.sleep(_GLANCE_S)

@@ -16,7 +16,7 @@ import pika
 #: How a real Kazoo stamps its messages: Gregorian microseconds.
 KAZOO_TIMESTAMP: Final = 63963000000000000
 EXCHANGES: Final = {"tasks": "topic", "targeted": "direct", "nodes": "fanout"}
-_OPERATORS: Final = frozenset({"snapshot_req", "pool_req", "reload_req"})
+_OPERATORS: Final = frozenset({"snapshot_req", "pool_req", "reload_req", "breaker_req"})
 _LIMIT_S: Final = 10.0
 
 

@@ -9,12 +9,18 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from types import ModuleType
 from typing import Any
 
+from kazoo_tasks import task
+from kazoo_tasks.assembly.start_rate import StartRate
 from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.background import BackgroundTasks
+from kazoo_tasks.core.breaker import BreakerPolicy, Breakers
 from kazoo_tasks.core.catalogue import Catalogue
+from kazoo_tasks.core.concurrency import Accounts, Concurrency
 from kazoo_tasks.core.handlers import Draft, Handlers, Order
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.read_ahead import ReadAhead
@@ -27,6 +33,7 @@ from kazoo_tasks.model.change import Change
 from kazoo_tasks.model.errors import StoreUnavailable
 from kazoo_tasks.model.limits import Limits
 from kazoo_tasks.model.outcome import Failed, Failure, Outcome, Succeeded
+from kazoo_tasks.model.quota import NO_QUOTA, Quota
 from kazoo_tasks.model.task_log import KeptLog
 from kazoo_tasks.modules import erlang, knm_converters, timer
 from kazoo_tasks.ports import Assignment, PoolWatcher, SlotReport
@@ -167,6 +174,34 @@ class HandLogStore:
 STOPPED = Failed("0.1.1", Failure.STOPPED, "stopped on request")
 
 
+def a_scheduler(
+    pool: HandPool,
+    read_ahead: ReadAhead,
+    catalogue: Catalogue,
+    quota: Quota = NO_QUOTA,
+    breakers: Breakers | None = None,
+) -> Scheduler:
+    """The scheduler of a pool, for accounts that all have one quota; its rates go by the clock of `read_ahead`."""
+    breakers = breakers or Breakers(BreakerPolicy(), read_ahead.now, lambda *_: None)
+    accounts = Accounts(lambda _: quota, partial(StartRate, monotonic=read_ahead.now))
+    return Scheduler(
+        pool, read_ahead, catalogue, Concurrency(catalogue, accounts, breakers, read_ahead.now), {}
+    )
+
+
+def limited_catalogue(limits: Mapping[str, tuple[int | None, int | None, int]]) -> Catalogue:
+    """A module `limited` whose functions have limits: at once, for an account, for a key."""
+    module = ModuleType("limited")
+    for name, (most, per_account, per_key) in limits.items():
+
+        def function() -> None:
+            """Do nothing."""
+
+        offered = task(max_running=most, max_running_per_account=per_account, max_running_per_key=per_key)
+        setattr(module, name, offered(function))
+    return Catalogue([module])
+
+
 class Office:
     """Request handlers with everything behind them; `restarted` gives the next one on the same journal."""
 
@@ -176,6 +211,7 @@ class Office:
         *,
         slots: int = 2,
         dedupe: DedupeWindow | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> None:
         """Build it, not yet loaded."""
         self.journal = journal or MemoryJournal()
@@ -186,11 +222,14 @@ class Office:
         self.crashes: list[BaseException] = []
         self.catalogue = Catalogue([timer, erlang, knm_converters])
         self.background = BackgroundTasks(self.crashes.append)
-        self.ledger = Ledger(self.journal, self.clock, dedupe or DedupeWindow(), self._announce)
+        self.ledger = Ledger(
+            self.journal, self.clock, dedupe or DedupeWindow(), self._announce, lambda _: quota
+        )
         self.logs = TaskLogs(self.log_store, self.clock.monotonic)
         limits = RunLimits(self.catalogue, Limits(log_bytes=1_000))
         read_ahead = ReadAhead(asyncio.get_running_loop().time)
-        self.scheduler = Scheduler(self.pool, read_ahead, self.catalogue, {})
+        self.breakers = Breakers(BreakerPolicy(), self.clock.monotonic, lambda *_: None)
+        self.scheduler = a_scheduler(self.pool, read_ahead, self.catalogue, quota, self.breakers)
         self.runner = Runner(self.ledger, self.scheduler, self.background, limits, self.logs)
         self.timers = StartTimers(self.ledger, self.runner)
         self.handlers = Handlers(self.catalogue, self.ledger, self.runner, self.logs, os.urandom)
@@ -198,6 +237,7 @@ class Office:
 
     def _announce(self, change: Change) -> None:
         self.changes.append(change)
+        self.runner.changed(change)
         self.timers.changed(change)
 
     async def open(self) -> Office:

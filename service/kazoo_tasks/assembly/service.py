@@ -25,15 +25,14 @@ from kazoo_tasks.assembly.health import Check, bus_check
 from kazoo_tasks.assembly.journal import build_journal
 from kazoo_tasks.assembly.loop import Loop
 from kazoo_tasks.assembly.reload import Reload
+from kazoo_tasks.assembly.scheduling import build_scheduler
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
-from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.retention import Keep, Retention
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner
-from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
@@ -86,14 +85,13 @@ class Service:
         self._background = BackgroundTasks(self._crashed)
         self._announcer = Announcer(self._bus, replies)
         dedupe = DedupeWindow(settings.dedupe_window_s, settings.dedupe_max_mb * _MIB)
-        self._ledger = Ledger(self._journal, clock, dedupe, self._changed)
+        self._ledger = Ledger(self._journal, clock, dedupe, self._changed, settings.quotas())
         self._pool = ProcessPool(_pool_settings(settings, paths))
         limits = RunLimits(self._catalogue, settings.run_limits(), settings.limits_of_accounts())
         self._logs = TaskLogs(doors.logs, clock.monotonic)
         keep = Keep(settings.task_keep_days, settings.task_keep)
         self._retention = Retention(self._ledger, self._logs, keep, sender.node)
-        read_ahead = ReadAhead(clock.monotonic)
-        scheduler = Scheduler(self._pool, read_ahead, self._catalogue, settings.account_weights)
+        scheduler = build_scheduler(settings, self._pool, self._catalogue, clock)
         self._runner = Runner(self._ledger, scheduler, self._background, limits, self._logs)
         self._timers = StartTimers(self._ledger, self._runner)
         handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
@@ -235,6 +233,7 @@ class Service:
         self._journal.keep_audit(since, self._settings.audit_keep)
 
     def _changed(self, change: Change) -> None:
+        self._runner.changed(change)
         self._timers.changed(change)
         self._announcer.announce(change)
         self._retention.told(change)

@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command()(audit)
     app.command()(pool)
     app.command()(reload)
+    app.command()(breaker)
     app.command()(start)
     app.command()(stop)
     app.command()(remove)
@@ -95,6 +96,9 @@ def add(  # noqa: PLR0913 - a command's options are its parameters
     priority: Annotated[
         int | None, typer.Option(min=0, max=9, help="The higher the sooner, among those of the account.")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Those of the account with the same key run one after the other.")
+    ] = None,
     delay: Delay = None,
     start_at: StartAt = None,
     config: Config = None,
@@ -102,7 +106,7 @@ def add(  # noqa: PLR0913 - a command's options are its parameters
 ) -> None:
     """Add a task."""
     what: dict[str, object] = {"Module": module, "Function": function, "Arguments": _array(arguments)}
-    what |= _said({"Priority": priority, "Delay": delay, "Start-At": start_at})
+    what |= _said({"Priority": priority, "Concurrency-Key": key, "Delay": delay, "Start-At": start_at})
     _show(settings_of(config, bus), "add_req", {"Account-ID": account, "Start": start, **what})
 
 
@@ -171,6 +175,26 @@ def reload(config: Config = None, bus: BusUrl = None) -> None:
         print(f"{module}  {version}")
 
 
+def breaker(
+    opened: Annotated[
+        str | None, typer.Option("--open", metavar="FUNCTION", help="Leave `module.function` alone.")
+    ] = None,
+    closed: Annotated[
+        str | None, typer.Option("--close", metavar="FUNCTION", help="Run `module.function` again.")
+    ] = None,
+    config: Config = None,
+    bus: BusUrl = None,
+) -> None:
+    """Show the functions that are left alone since their runs died, or leave one alone, or run it again."""
+    if opened and closed:
+        message = "expected --open or --close, got both"
+        raise typer.BadParameter(message)
+    module, _, function = (opened or closed or "").rpartition(".")
+    what = {"Module": module, "Function": function, "Open": bool(opened)} if opened or closed else {}
+    for shown in _reply(settings_of(config, bus), "breaker_req", what)["Reply"]:
+        print(json.dumps(shown))
+
+
 def start(
     task: TaskId,
     delay: Delay = None,
@@ -196,7 +220,7 @@ def remove(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
     _show(settings_of(config, bus), "remove_req", {"Task-ID": task})
 
 
-def _said(options: dict[str, int | None]) -> dict[str, object]:
+def _said(options: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 

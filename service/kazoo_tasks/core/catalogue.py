@@ -86,6 +86,18 @@ class Catalogue:
         entry = self._modules.get(module, {}).get(function)
         return entry.offer if entry else None
 
+    def check_name(self, module: str, function: str) -> None:
+        """Allow a function to be named.
+
+        Raises:
+            NoModule: There is no such module.
+            NoFunction: The module has no such function.
+        """
+        if module not in self._modules:
+            raise NoModule(f"no task module {module!r}", {"module": module})
+        if function not in self._modules[module]:
+            raise NoFunction(f"no function {module}:{function}", {"module": module, "function": function})
+
     def check(self, module: str, function: str, arguments: Sequence[object]) -> bytes:
         """Allow a task to be added; gives its arguments as they are kept, which is JSON text.
 

@@ -20,7 +20,7 @@ from kazoo_tasks.core.runner import Launch, Runner
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Kind
-from kazoo_tasks.model.errors import BadArguments, NotFound, NotRunning, Refused
+from kazoo_tasks.model.errors import BadArguments, NotFound, NotRunning, QuotaExceeded, Refused
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
 from kazoo_tasks.model.outcome import STOPPED_WAITING
 from kazoo_tasks.model.task import Task
@@ -60,6 +60,7 @@ class Draft:
     arguments: list[Any]
     priority: int | None = None
     when: When = _NOT_SAID
+    concurrency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,20 @@ class Handlers:
         """Every slot of the pool, and what its child takes."""
         return self._runner.slots()
 
+    def breakers(self) -> Sequence[dict[str, Any]]:
+        """The functions that are left alone, since their runs died or an operator wants it."""
+        return self._runner.breakers()
+
+    def switch_breaker(self, module: str, function: str, *, is_open: bool) -> None:
+        """Leave a function alone, or run it again.
+
+        Raises:
+            NoModule: There is none.
+            NoFunction: The module has no such function.
+        """
+        self._catalogue.check_name(module, function)
+        self._runner.switch_breaker(f"{module}.{function}", is_open=is_open)
+
     async def add(self, requester: Requester, order: Order) -> bytes:
         """Add tasks, all or none.
 
@@ -209,6 +224,7 @@ class Handlers:
             NoModule: One of them names no module of the catalogue; `detail` says which, as for the next two.
             NoFunction: Its module has no such function of that arity.
             BadArguments: Its function takes others.
+            QuotaExceeded: The account has as much as it may; `detail` says of what.
             MsgIdConflict: As every verb that changes something.
         """
         return await self._ledger.once(requester, partial(self._add, requester, order))
@@ -221,6 +237,7 @@ class Handlers:
         Raises:
             NotFound: As `read`.
             AlreadyStarted: It is not pending.
+            QuotaExceeded: As `add`.
         """
         return await self._ledger.once(requester, partial(self._start, requester, wanted, account_id, when))
 
@@ -323,13 +340,18 @@ class Handlers:
         return reply
 
     async def _launch(self, step: _Step, requester: Requester, reply: bytes) -> None:
+        try:
+            place = self._ledger.quotas.take(step.changes)
+        except QuotaExceeded:
+            self._runner.launch(step.launches, written=False)
+            raise
+
+        def settled(written: bool) -> None:  # noqa: FBT001 - as the ledger tells it
+            self._ledger.quotas.settled(place)
+            self._runner.launch(step.launches, written=written)
+
         answer = requester.answered(reply, self._ledger.answer_time())
-        await self._ledger.commit(
-            step.changes,
-            [answer],
-            lambda written: self._runner.launch(step.launches, written=written),
-            step.audited,
-        )
+        await self._ledger.commit(step.changes, [answer], settled, step.audited)
 
     def _checked(self, order: Order, index: int) -> bytes:
         draft = order.drafts[index]
@@ -352,6 +374,7 @@ class Handlers:
             submitted_at=submitted_at,
             priority=draft.priority,
             start_at=draft.when.after(submitted_at),
+            concurrency_key=draft.concurrency_key,
         )
 
 

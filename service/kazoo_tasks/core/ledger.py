@@ -14,10 +14,12 @@ from typing import Final
 
 from kazoo_tasks.core.answers import Answers, Requester
 from kazoo_tasks.core.keyed_lock import KeyedLocks
+from kazoo_tasks.core.quotas import Quotas
 from kazoo_tasks.core.registry import Registry
 from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.quota import NO_QUOTA, Quota
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Clock, Journal, Loaded
 
@@ -45,9 +47,15 @@ class Ledger:
     """The registry and the remembered answers, which nothing enters that is not on disk."""
 
     def __init__(
-        self, journal: Journal, clock: Clock, dedupe: DedupeWindow, announce: Callable[[Change], None]
+        self,
+        journal: Journal,
+        clock: Clock,
+        dedupe: DedupeWindow,
+        announce: Callable[[Change], None],
+        quota_of: Callable[[str], Quota] = lambda _: NO_QUOTA,
     ) -> None:
-        """Tell `announce` each change once it is true."""
+        """Tell `announce` each change once it is true; `quota_of` an account is what it may have."""
+        self.quotas = Quotas(lambda: self.registry, quota_of)
         self._journal = journal
         self._clock = clock
         self._dedupe = dedupe

@@ -74,7 +74,7 @@ class Registry:
         """Take the tasks that the journal held, ascending by `seq`."""
         self._by_id: dict[str, Task] = {}
         self._by_account: dict[str, list[Task]] = {}
-        self._finished: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, Status]] = Counter()
         # Accounts whose times do not ascend with the order of submission, since a clock was set back.
         self._unordered: set[str] = set()
         for task in tasks:
@@ -120,9 +120,13 @@ class Registry:
         """Those that have tasks."""
         return list(self._by_account)
 
-    def finished(self, account_id: str) -> int:
-        """How many tasks of an account have ended."""
-        return self._finished[account_id]
+    def count(self, account_id: str, *statuses: Status) -> int:
+        """How many tasks of an account are at one of these points of their lives."""
+        return sum(self._counts[account_id, status] for status in statuses)
+
+    def stored(self, account_id: str) -> int:
+        """How many tasks of an account there are."""
+        return len(self._by_account.get(account_id, ()))
 
     def apply_all(self, changes: Iterable[Change]) -> None:
         """Fold changes in; many removals together, since each costs as much as the account is long."""
@@ -144,8 +148,7 @@ class Registry:
 
     def _add(self, task: Task) -> None:
         self._by_id[task.id] = task
-        if task.ended_at is not None:
-            self._finished[task.account_id] += 1
+        self._counts[task.account_id, task.status] += 1
         tasks = self._by_account.setdefault(task.account_id, [])
         if tasks and tasks[-1].seq > task.seq:
             tasks.insert(bisect_left(tasks, task.seq, key=_by_seq), task)
@@ -158,14 +161,15 @@ class Registry:
     def _replace(self, task: Task) -> None:
         tasks = self._by_account[task.account_id]
         place = bisect_left(tasks, task.seq, key=_by_seq)
-        self._finished[task.account_id] += (task.ended_at is not None) - (tasks[place].ended_at is not None)
+        self._counts[task.account_id, tasks[place].status] -= 1
+        self._counts[task.account_id, task.status] += 1
         tasks[place] = task
         self._by_id[task.id] = task
 
     def _remove_all(self, removed: list[Task]) -> None:
         for task in removed:
             was = self._by_id.pop(task.id)
-            self._finished[was.account_id] -= was.ended_at is not None
+            self._counts[was.account_id, was.status] -= 1
         for account_id, together in groupby(removed, lambda task: task.account_id):
             self._cut(account_id, {task.seq for task in together})
 
@@ -177,7 +181,8 @@ class Registry:
         tasks[begin:end] = [task for task in tasks[begin:end] if task.seq not in seqs]
         if not tasks:
             del self._by_account[account_id]
-            del self._finished[account_id]
+            for status in Status:
+                del self._counts[account_id, status]
             self._unordered.discard(account_id)
 
 

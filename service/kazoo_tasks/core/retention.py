@@ -16,7 +16,7 @@ from kazoo_tasks.core.registry import Query
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.audit import OK, AuditEntry, Origin
 from kazoo_tasks.model.change import Change, Kind
-from kazoo_tasks.model.task import Task
+from kazoo_tasks.model.task import FINISHED, Task
 
 #: What one step looks at, and what it removes, so that it takes the loop no more than some milliseconds.
 _LOOKED_AT: Final = 500
@@ -166,7 +166,7 @@ class Retention:
 
     def _excess(self, account_id: str) -> int:
         number = self._keep.number
-        return self._ledger.registry.finished(account_id) - number if number else 0
+        return self._ledger.registry.count(account_id, *FINISHED) - number if number else 0
 
 
 def _has_ended(task: Task) -> bool:

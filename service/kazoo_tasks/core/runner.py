@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from math import ceil, inf
 from typing import Any, Final, NamedTuple
 
 from kazoo_tasks.core.background import BackgroundTasks
@@ -21,6 +22,7 @@ from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
+from kazoo_tasks.model.reason import Reason
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.ports import Assignment, SlotReport
@@ -73,16 +75,20 @@ class Runner:
         self._kept: dict[str, bytes] = {}
         self._round_due = self._writing = False
         self._watching: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self.scheduler = scheduler
 
     # --- asked by the handlers ---
 
     def prepare(self, tasks: Sequence[Task]) -> list[Launch]:
         """Decide how tasks that are being started begin: with a place at once, or waiting."""
-        claimed = self.scheduler.claim(len(tasks))
-        launches = [self._claimed(task) for task in tasks[:claimed]]
-        launches += [Launch(task, (Change(Kind.STARTED, task),), claimed=False) for task in tasks[claimed:]]
-        return launches
+        claimed = self.scheduler.claim(tasks)
+        return [
+            self._claimed(task)
+            if task.id in claimed
+            else Launch(task, (Change(Kind.STARTED, task),), claimed=False)
+            for task in tasks
+        ]
 
     def launch(self, launches: Sequence[Launch], *, written: bool) -> None:
         """Let launches begin now that they are on disk, or give them up if they could not be written.
@@ -105,17 +111,15 @@ class Runner:
     def explain(self, task: Task) -> dict[str, Any]:
         """Why a task does not run, or what its run takes and may take; empty once it has ended."""
         if task.status is Status.PENDING:
-            waits: dict[str, Any] = {"waits_for": "its start"}
-            return waits if task.start_at is None else {**waits, "start_at": task.start_at}
+            if task.start_at is None:
+                return {"reason": Reason.NOT_STARTED, "waits_for": "its start"}
+            return {"reason": Reason.START_AT, "waits_for": "its start", "start_at": task.start_at}
         if task.status is Status.WAITING:
-            reason = self.scheduler.parked.get(task.id)
-            if reason is not None:
-                return {"waits_for": reason}
-            behind, of_account = self.scheduler.place_of(task.id)
-            return {"waits_for": "a slot", "behind": behind, "of_account": of_account}
+            return self._why(task)
         slot = next((slot for slot in self._pool.reports() if slot.task_id == task.id), None)
         if slot is None:
-            return {"waits_for": "its child to begin it"} if task.status is Status.RUNNING else {}
+            begins = {"reason": Reason.POOL_FULL, "waits_for": "its child to begin it"}
+            return begins if task.status is Status.RUNNING else {}
         taken = {name: value for name, value in slot._asdict().items() if name not in ("state", "task_id")}
         taken["log_bytes"] = self._logs.size(task)
         taken["version"] = task.version
@@ -123,6 +127,27 @@ class Runner:
         if task.checkpoint is not None:
             taken["checkpoint"] = JsonText(task.checkpoint)
         return {**taken, "limits": {name: value for name, value in limits.items() if value is not None}}
+
+    def breakers(self) -> list[dict[str, Any]]:
+        """The functions that are left alone; `until` is Gregorian seconds, and absent for what waits for a person."""
+        return [
+            {"function": name, "state": state, **({} if left_s is None else {"until": self._in(left_s)})}
+            for name, state, left_s in self.scheduler.breakers()
+        ]
+
+    def switch_breaker(self, name: str, *, is_open: bool) -> None:
+        """Leave `module.function` alone until it is closed, or run it again."""
+        self.scheduler.switch_breaker(name, is_open=is_open)
+        self._come_round()
+
+    def _in(self, left_s: float) -> int:
+        # Seconds are whole, and none is told that is over.
+        return self._ledger.now() + ceil(left_s)
+
+    def _why(self, task: Task) -> dict[str, Any]:
+        delay = self.scheduler.why(task)
+        told = {"reason": delay.reason, "waits_for": delay.waits_for, **delay.details}
+        return told if delay.left_s is None else {**told, delay.reason.value: self._in(delay.left_s)}
 
     async def end(self, task_id: str, within_s: float) -> None:
         """Have a running task ended as stopped, and wait for that, but no longer than `within_s`."""
@@ -139,6 +164,7 @@ class Runner:
         """Look again at what waits, since the catalogue is another; what the store does not take is left for later."""
         catalogue, scheduler = self._limits.catalogue, self.scheduler
         self._limits.forget()
+        scheduler.limits_changed()
         parked = list(scheduler.parked)
         async with self._ledger.locks.hold(*parked):
             # What was interrupted and is offered again ends, or may run again, as at a start.
@@ -164,6 +190,11 @@ class Runner:
         if endings:
             await asyncio.wait(endings, timeout=grace_s)
 
+    def changed(self, change: Change) -> None:
+        """Learn what has become true."""
+        if self.scheduler.changed(change):
+            self._come_round()
+
     # --- told by the pool ---
 
     def idle(self) -> None:
@@ -174,7 +205,7 @@ class Runner:
     def ended(self, task_id: str, outcome: Outcome) -> None:
         """See `ports.PoolWatcher`."""
         self._over[task_id] = outcome
-        self.scheduler.ended(task_id)
+        self.scheduler.ended(task_id, outcome)
         self._come_round()
 
     def began(self, task_id: str) -> None:
@@ -216,6 +247,7 @@ class Runner:
         self.scheduler.place_waiting()
         if chosen := self.scheduler.next():
             self._background.start(self._assign(chosen), "assign")
+        self._look_later()
         # While the disk has one commit of ends, those that come up gather for the next.
         if not self._writing and self._heard():
             self._writing = True
@@ -225,6 +257,22 @@ class Runner:
                 self._writing = False
             if self._heard():
                 self._come_round()
+
+    def _look_later(self) -> None:
+        """Come round when something that waits for a time may run."""
+        left_s = self.scheduler.next_look_s
+        if left_s is None or left_s == inf:
+            return
+        loop = asyncio.get_running_loop()
+        if self._looking is not None:
+            if self._looking.when() <= loop.time() + left_s:
+                return
+            self._looking.cancel()
+        self._looking = loop.call_later(left_s, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self._come_round()
 
     def _heard(self) -> bool:
         return bool(self._reports or self._kept or self._over)
@@ -244,11 +292,14 @@ class Runner:
     def _abandon(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             if launch.claimed:
-                self.scheduler.release()
+                self.scheduler.release(launch.task.id)
+        self._come_round()
 
     async def _assign(self, chosen: Sequence[str]) -> None:
         async with self._ledger.locks.hold(*chosen):
             tasks = [task for task_id in chosen if (task := self._assigned(task_id))]
+            if len(tasks) < len(chosen):
+                self._come_round()  # what is not run makes room
             try:
                 await self._ledger.commit([Change(Kind.ASSIGNED, task) for task in tasks])
             except StoreUnavailable:
@@ -264,7 +315,7 @@ class Runner:
             return self._as_assigned(self._ledger.registry.get(task_id))
         except Refused:
             # Stopped or removed between its turn in the queue and this one: nothing to run.
-            self.scheduler.release()
+            self.scheduler.release(task_id)
             return None
 
     def _as_assigned(self, task: Task) -> Task:
@@ -272,8 +323,8 @@ class Runner:
 
     async def _put_back(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            self.scheduler.release()
-            self.scheduler.enqueue(task)
+            self.scheduler.release(task.id)
+        self.scheduler.enqueue_first(tasks)
         await asyncio.sleep(_RETRY_S)
         self._come_round()
 
@@ -298,7 +349,7 @@ class Runner:
                 self.scheduler.keep(unbegun)
             else:
                 self.scheduler.enqueue_first(
-                    [change.task.id for change in changes if change.kind is Kind.REQUEUED]
+                    [change.task for change in changes if change.kind is Kind.REQUEUED]
                 )
                 self._tell_ended(ids)
         self._come_round()

@@ -102,9 +102,8 @@ def _refuse_clutter(tasks: list[Any]) -> None:
 
 def _named(task: RestTask) -> dict[str, object]:
     named: dict[str, object] = {"Module": task.module, "Function": task.function, "Arguments": task.arguments}
-    if task.priority is not None:
-        named["Priority"] = task.priority
-    return {**named, **_when(task)}
+    beside = {"Priority": task.priority, "Concurrency-Key": task.concurrency_key}
+    return {**named, **{name: said for name, said in beside.items() if said is not None}, **_when(task)}
 
 
 def _when(wanted: RestTask | RestStart) -> dict[str, object]:

@@ -112,6 +112,12 @@ def _no_function(_: Asked, detail: dict[str, Any]) -> Fault:
     return Fault(404, "bad_identifier", said)
 
 
+def _too_many(_: Asked, detail: dict[str, Any]) -> Fault:
+    said: dict[str, Any] = {name: detail[name] for name in ("quota", "limit", "used") if name in detail}
+    after = str(detail.get("retry_in_s", _QUOTA_S))
+    return Fault(429, "too_many_requests", {**said, "message": "too many requests"}, {"Retry-After": after})
+
+
 def _bad_start_key(asked: Asked, _: dict[str, Any]) -> Fault:
     key = asked.query.get("start_key")
     return invalid(problem("start_key", "invalid", "Value is not a start key of this list", value=key))
@@ -128,9 +134,9 @@ REFUSALS: Final[Mapping[str, Callable[[Asked, dict[str, Any]], Fault]]] = {
     "no_module": lambda _, detail: unknown(detail.get("module")),
     "not_found": lambda asked, _: unknown(asked.task_id),
     "not_running": _wrong_state,
-    "quota_exceeded": lambda *_: TOO_MANY,
+    "quota_exceeded": _too_many,
     "task_running": _wrong_state,
-    "too_soon": lambda *_: TOO_MANY,
+    "too_soon": _too_many,
     STORE_FAULT: lambda *_: STORE_DOWN,
 }
 

@@ -90,6 +90,7 @@ class Listener:
             wire.ReadRequest: self._read,
             wire.ListRequest: self._list,
             wire.PoolRequest: self._pool,
+            wire.BreakerRequest: self._breaker,
             wire.CanaryRequest: self._hear,
         }
         self._changes: dict[type[wire.Request], _Verb] = {
@@ -261,6 +262,11 @@ class Listener:
         told = [{name: value for name, value in slot.items() if value is not None} for slot in slots]
         return self._result(request, encode(told))
 
+    async def _breaker(self, request: wire.BreakerRequest) -> bytes:
+        if request.module is not None and request.function is not None:
+            self._handlers.switch_breaker(request.module, request.function, is_open=bool(request.open))
+        return self._result(request, encode(self._handlers.breakers()))
+
     async def _list(self, request: wire.ListRequest) -> bytes:
         page = self._handlers.list(request.account_id, _query(request))
         keys = {}
@@ -277,7 +283,11 @@ class Listener:
 
     async def _add(self, request: wire.AddRequest) -> bytes:
         drafts = [
-            Draft(new.module, new.function, new.arguments, new.priority, When(new.start_at, new.delay))
+            Draft(
+                *(new.module, new.function, new.arguments, new.priority),
+                when=When(new.start_at, new.delay),
+                concurrency_key=new.concurrency_key,
+            )
             for new in request.new_tasks
         ]
         order = Order(request.account_id, drafts, bulk=request.tasks is not None, start=request.start)

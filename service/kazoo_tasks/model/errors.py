@@ -115,6 +115,15 @@ class TooSoon(Refused):
     reply = "too_soon"
 
 
+class QuotaExceeded(Refused):
+    """The account has as much as it may.
+
+    `detail` has `quota`, `limit`, `used` and `retry_in_s`.
+    """
+
+    reply = "quota_exceeded"
+
+
 class CannotReload(Refused):
     """The task modules cannot be loaded anew, and all is as it was.
 

@@ -45,6 +45,7 @@ class Task(NamedTuple):
         version: That of its module's source when it was last handed to a child.
         start_at: When it is to be started, if that was not when it was asked for.
         priority: From 0 to 9, the higher the sooner; that of its function if not given.
+        concurrency_key: Those of an account with the same one run one after the other, or as its function says.
     """
 
     seq: int
@@ -66,6 +67,7 @@ class Task(NamedTuple):
     version: str | None = None
     priority: int | None = None
     start_at: int | None = None
+    concurrency_key: str | None = None
 
     @property
     def status(self) -> Status:
@@ -191,6 +193,7 @@ class Task(NamedTuple):
         return max(at, self.started_at or at)
 
 
+FINISHED: Final = (Status.SUCCESS, Status.FAILURE)
 #: Whether a task has a status, without working out which it has: for looking through very many.
 IS: Final[Mapping[Status, Callable[[Task], bool]]] = {
     Status.PENDING: lambda task: task.started_at is None,

@@ -87,15 +87,24 @@ CREATE INDEX audit_by_account ON audit (account_id);
 CREATE INDEX audit_by_task ON audit (first_seq) WHERE first_seq IS NOT NULL AND seqs IS NULL;
 CREATE INDEX audit_by_tasks ON audit (account_id, first_seq, last_seq) WHERE seqs IS NOT NULL;
 
+-- name: schema_5
+ALTER TABLE task ADD COLUMN concurrency_key TEXT;
+
 -- For reading an older file as the newest release would, without changing it.
 -- name: view_1
-CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version, NULL AS priority, NULL AS start_at FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version, NULL AS priority, NULL AS start_at,
+    NULL AS concurrency_key FROM main.task
 
 -- name: view_2
-CREATE TEMP VIEW task AS SELECT *, NULL AS version, NULL AS priority, NULL AS start_at FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS version, NULL AS priority, NULL AS start_at,
+    NULL AS concurrency_key FROM main.task
 
 -- name: view_3
-CREATE TEMP VIEW task AS SELECT *, NULL AS priority, NULL AS start_at FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS priority, NULL AS start_at,
+    NULL AS concurrency_key FROM main.task
+
+-- name: view_4
+CREATE TEMP VIEW task AS SELECT *, NULL AS concurrency_key FROM main.task
 
 -- name: read_meta
 SELECT key, value FROM meta
@@ -111,14 +120,15 @@ SELECT count(*) FROM task
 
 -- name: read_tasks
 SELECT seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
-       stop_asked, error, result, progress, checkpoint, version, priority, start_at
+       stop_asked, error, result, progress, checkpoint, version, priority, start_at,
+       concurrency_key
 FROM task ORDER BY seq
 
 -- name: put_tasks
 INSERT OR REPLACE INTO task (
     seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
     stop_asked, error, result, progress, checkpoint, version, priority,
-    start_at
+    start_at, concurrency_key
 ) VALUES :rows
 
 -- name: remove_tasks

@@ -92,6 +92,7 @@ def _task_row(task: Task) -> tuple[object, ...]:
         task.version,
         task.priority,
         task.start_at,
+        task.concurrency_key,
     )
 
 
@@ -119,6 +120,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             word(version, version),
             priority,
             start_at,
+            concurrency_key,
         )
         for (
             seq,
@@ -140,6 +142,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             version,
             priority,
             start_at,
+            concurrency_key,
         ) in rows
     ]
 

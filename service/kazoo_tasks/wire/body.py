@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.wire.codec import JsonText, encode
-from kazoo_tasks.wire.field import MAX_BULK, Delay, Name, Priority, StartAt
+from kazoo_tasks.wire.field import MAX_BULK, ConcurrencyKey, Delay, Name, Priority, StartAt
 
 #: Of a task that cannot be shown.
 _ALWAYS_READABLE: Final = ("account_id", "function", "id", "module", "started_at", "submitted_at")
@@ -36,6 +36,7 @@ class RestTask(RestStart):
     arguments: list[Any]
     start: bool = False
     priority: Priority | None = None
+    concurrency_key: ConcurrencyKey | None = None
 
 
 class RestTasks(BaseModel):
@@ -89,10 +90,16 @@ def task_object(task: Task) -> dict[str, Any]:
     if started_at is not None:
         shown["started_at"] = started_at
     shown["submitted_at"] = task.submitted_at
-    return shown if task.priority is None and task.start_at is None else _with_wishes(shown, task)
+    if task.priority is None and task.start_at is None and task.concurrency_key is None:
+        return shown
+    return _with_wishes(shown, task)
 
 
 def _with_wishes(shown: dict[str, Any], task: Task) -> dict[str, Any]:
-    wishes = {"priority": task.priority, "start_at": task.start_at}
+    wishes = {
+        "priority": task.priority,
+        "start_at": task.start_at,
+        "concurrency_key": task.concurrency_key,
+    }
     shown |= {name: wish for name, wish in wishes.items() if wish is not None}
     return dict(sorted(shown.items()))

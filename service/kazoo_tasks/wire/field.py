@@ -20,6 +20,7 @@ Text = Annotated[str, Field(min_length=1, max_length=255)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 #: The higher the sooner, as in AMQP.
 Priority = Annotated[int, Field(ge=0, le=9)]
+ConcurrencyKey = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 def _one_way(delay: int, info: ValidationInfo) -> int:

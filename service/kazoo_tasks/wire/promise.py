@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kazoo_tasks.wire.field import AccountId, GregorianSeconds, Name, Priority, TaskId
+from kazoo_tasks.model.reason import Reason
+from kazoo_tasks.wire.field import AccountId, ConcurrencyKey, GregorianSeconds, Name, Priority, TaskId
 from kazoo_tasks.wire.header import Header
 
 #: Every word with which a request may be refused.
@@ -74,12 +75,29 @@ class TaskBody(BaseModel):
     progress: Progress | None = None
     priority: Priority | None = Field(None, description="if the task was given one")
     start_at: GregorianSeconds | None = Field(None, description="if it was to be started later")
+    concurrency_key: ConcurrencyKey | None = Field(None, description="if it was given one")
+
+
+class Explanation(BaseModel):
+    """Why a task does not run; or what its run takes and may take, in other keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+    reason: Literal[tuple(reason.value for reason in Reason)] | None = None  # type: ignore[valid-type]  # built from the enum so that the words stand once
+    waits_for: str | None = Field(None, description="the same in words")
+    behind: int | None = Field(None, ge=0, description="tasks that come before it")
+    of_account: int | None = Field(None, ge=0, description="how many of them are of its account")
+    running: int | None = Field(None, ge=0, description="how many run of those that share its limit")
+    limit: int | None = Field(None, ge=1, description="how many may")
+    start_at: GregorianSeconds | None = None
+    rate_until: GregorianSeconds | None = None
+    breaker_until: GregorianSeconds | None = Field(None, description="absent if a person decides")
 
 
 class ExplainedTask(TaskBody):
     """A task, and what it waits for, or what its run takes and may take."""
 
-    explain: dict[str, Any]
+    explain: Explanation
 
 
 class Stack(BaseModel):
@@ -258,7 +276,10 @@ class PoolReply(Header):
 class StartReply(OneTaskReply):
     """The task, started."""
 
-    reply: TaskBody | Literal["already_started", "not_found"] | Unchanged = Field(alias="Reply")
+    reply: TaskBody | Literal["already_started", "not_found", "quota_exceeded"] | Unchanged = Field(
+        alias="Reply"
+    )
+    error: dict[str, Any] | None = Field(None, alias="Error", description="details of a refusal")
 
 
 class StopReply(OneTaskReply):
@@ -294,6 +315,22 @@ class ReloadReply(Header):
     event_category: Literal["tasks"] = Field(alias="Event-Category")
     reply: dict[str, str] | Literal["cannot_reload"] = Field(alias="Reply")
     error: dict[str, Any] | None = Field(None, alias="Error", description="why not")
+
+
+class Breaker(BaseModel):
+    """A function that is left alone."""
+
+    function: str = Field(description="as module.function")
+    state: Literal["open", "half_open"] = Field(description="half open: the next run decides")
+    until: GregorianSeconds | None = Field(None, description="when one is tried; absent if a person decides")
+
+
+class BreakerReply(Header):
+    """All functions that are left alone."""
+
+    event_category: Literal["tasks"] = Field(alias="Event-Category")
+    reply: list[Breaker] | Literal["no_module", "no_function"] = Field(alias="Reply")
+    error: dict[str, Any] | None = Field(None, alias="Error", description="which")
 
 
 class ErrorReply(Header):

@@ -18,6 +18,7 @@ from kazoo_tasks.wire.field import (
     MAX_BULK,
     MAX_PAGE,
     AccountId,
+    ConcurrencyKey,
     Delay,
     GregorianSeconds,
     Name,
@@ -53,6 +54,12 @@ class _Later(BaseModel):
 
 class _Wishes(_Later):
     priority: Priority | None = _optional("Priority")
+    concurrency_key: ConcurrencyKey | None = _optional("Concurrency-Key")
+
+    @property
+    def wishes(self) -> dict[str, Any]:
+        """What is said of how a task is to be run."""
+        return {name: said for name in _Wishes.model_fields if (said := getattr(self, name)) is not None}
 
 
 class NewTask(_Wishes):
@@ -120,7 +127,16 @@ class AddRequest(_Wishes, Request):
                 {
                     "required": ["Tasks"],
                     "properties": dict.fromkeys(
-                        ("Module", "Function", "Arguments", "Priority", "Start-At", "Delay"), False
+                        (
+                            "Module",
+                            "Function",
+                            "Arguments",
+                            "Priority",
+                            "Concurrency-Key",
+                            "Start-At",
+                            "Delay",
+                        ),
+                        False,
                     ),
                 },
                 {"required": ["Module", "Function", "Arguments"], "properties": {"Tasks": False}},
@@ -144,8 +160,7 @@ class AddRequest(_Wishes, Request):
         missing = [key for key, value in single.items() if value is None]
         if self.tasks is None and missing:
             raise BadRequest(problem("Tasks", "required", f"Expected Tasks, or {', '.join(missing)} too"))
-        beside = (self.priority, self.start_at, self.delay)
-        if self.tasks is not None and (len(missing) < len(single) or beside != (None, None, None)):
+        if self.tasks is not None and (len(missing) < len(single) or self.wishes):
             raise BadRequest(problem("Tasks", "oneOf", f"Expected either Tasks or {', '.join(single)}"))
 
     @override
@@ -162,9 +177,7 @@ class AddRequest(_Wishes, Request):
             "module": self.module,
             "function": self.function,
             "arguments": self.arguments,
-            "priority": self.priority,
-            "start_at": self.start_at,
-            "delay": self.delay,
+            **self.wishes,
         }
         return [NewTask.model_construct(**single)]
 
@@ -277,6 +290,34 @@ class ReloadRequest(Request):
     event_name: Literal["reload_req"] = Field(alias="Event-Name")
 
 
+class BreakerRequest(Request):
+    """Which functions are left alone? Or: leave one alone, or run it again. An operator's request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentRequired": {
+                "Module": ["Function", "Open"],
+                "Function": ["Module", "Open"],
+                "Open": ["Module", "Function"],
+            }
+        }
+    )
+    key = "breaker"
+    is_operators = True
+    event_name: Literal["breaker_req"] = Field(alias="Event-Name")
+    module: Name | None = Field(None, alias="Module")
+    function: Name | None = Field(None, alias="Function")
+    open: bool | None = Field(None, alias="Open")
+
+    @override
+    def check(self) -> None:
+        said = (self.module, self.function, self.open)
+        if None in said and any(each is not None for each in said):
+            raise BadRequest(
+                problem("Open", "required", "Expected Module, Function and Open, or none of them")
+            )
+
+
 class CanaryRequest(Request):
     """Nothing is asked: that it arrives proves that requests do. The service's own."""
 
@@ -300,6 +341,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         SnapshotRequest,
         PoolRequest,
         ReloadRequest,
+        BreakerRequest,
         CanaryRequest,
     )
 }

@@ -17,6 +17,7 @@ from kazoo_tasks.wire.promise import (
     Advertise,
     AuditEntry,
     AuditReply,
+    BreakerReply,
     ErrorEnvelope,
     ErrorReply,
     ListReply,
@@ -53,6 +54,7 @@ _REPLIES: Final[dict[str, type[BaseModel]]] = {
     "remove": RemoveReply,
     "snapshot": SnapshotReply,
     "reload": ReloadReply,
+    "breaker": BreakerReply,
 }
 RestPutBody: Final = create_model(
     "RestPutBody",

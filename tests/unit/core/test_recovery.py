@@ -7,13 +7,12 @@ import pytest
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.read_ahead import ReadAhead
 from kazoo_tasks.core.recovery import resume, settle
-from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import MsgIdConflict
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.modules import erlang, timer
 from support.build import NOW, a_running_task, a_task
-from support.core import HandPool, Office, turn
+from support.core import HandPool, Office, a_scheduler, turn
 
 CATALOGUE = Catalogue([timer, erlang])
 #: Declared to be idempotent, which `timer.sleep` is not.
@@ -77,7 +76,7 @@ def test_what_waited_waits_again_in_the_order_of_its_starts() -> None:
         a_task(4),
         a_running_task(5),
     ]
-    scheduler = Scheduler(HandPool(2), ReadAhead(lambda: 0.0), CATALOGUE, {})
+    scheduler = a_scheduler(HandPool(2), ReadAhead(lambda: 0.0), CATALOGUE)
     resume(tasks, CATALOGUE, scheduler)
 
     assert scheduler.next() == [tasks[1].id, tasks[0].id]

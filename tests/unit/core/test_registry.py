@@ -5,7 +5,7 @@ import pytest
 from kazoo_tasks.core.registry import MAX_PAGE_BYTES, Query, Registry
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import NotFound
-from kazoo_tasks.model.task import Status
+from kazoo_tasks.model.task import FINISHED, Status
 from support.build import ACCOUNT, NOW, OTHER_ACCOUNT, a_running_task, a_task
 
 
@@ -131,11 +131,11 @@ def test_finished_tasks_are_counted() -> None:
     """Those that it begins with, those that end, and no longer those that are removed."""
     over = a_task(1).start(NOW).succeed(NOW, None)
     registry = Registry([over, a_task(2), a_task(3).start(NOW)])
-    assert (registry.accounts(), registry.finished(ACCOUNT)) == ([ACCOUNT], 1)
+    assert (registry.accounts(), registry.count(ACCOUNT, *FINISHED)) == ([ACCOUNT], 1)
     registry.apply(Change(Kind.ENDED, a_task(3).start(NOW).fail(NOW, "error")))
     registry.apply(Change(Kind.ENDED, a_task(3).start(NOW).fail(NOW, "again")))
-    assert registry.finished(ACCOUNT) == 2
+    assert registry.count(ACCOUNT, *FINISHED) == 2
     registry.apply_all([Change(Kind.REMOVED, over), Change(Kind.REMOVED, a_task(2))])
-    assert registry.finished(ACCOUNT) == 1
+    assert registry.count(ACCOUNT, *FINISHED) == 1
     registry.apply(Change(Kind.REMOVED, a_task(3)))
-    assert (registry.accounts(), registry.finished(ACCOUNT)) == ([], 0)
+    assert (registry.accounts(), registry.count(ACCOUNT, *FINISHED)) == ([], 0)

@@ -277,8 +277,14 @@ async def test_the_queue_of_one_account_is_not_anothers() -> None:
     )
     ours = json.loads(reply)["id"]
     registry = office.ledger.registry
-    assert office.runner.explain(registry.get(ours)) == {"waits_for": "a slot", "behind": 1, "of_account": 0}
+    assert office.runner.explain(registry.get(ours)) == {
+        "reason": "behind",
+        "waits_for": "a slot",
+        "behind": 1,
+        "of_account": 0,
+    }
     assert office.runner.explain(registry.get(theirs[7])) == {
+        "reason": "behind",
         "waits_for": "a slot",
         "behind": 8,
         "of_account": 7,
@@ -302,5 +308,8 @@ async def test_the_more_urgent_comes_first() -> None:
     again.catalogue.become(office.catalogue)
     await again.open()
     resume(again.ledger.registry, again.catalogue, again.scheduler)
-    assert sorted(ids, key=lambda task_id: again.scheduler.place_of(task_id).behind) == wanted
+    assert (
+        sorted(ids, key=lambda task_id: again.runner.explain(again.ledger.registry.get(task_id))["behind"])
+        == wanted
+    )
     assert (await order(office))[1:] == wanted

@@ -9,7 +9,7 @@ from kazoo_tasks.model.task import Task
 from kazoo_tasks.modules import timer
 from kazoo_tasks.ports import Assignment
 from support.build import NOW, a_task
-from support.core import HandPool
+from support.core import HandPool, a_scheduler
 
 
 def an_assignment(task_id: str) -> Assignment:
@@ -31,21 +31,22 @@ def pool() -> HandPool:
 @pytest.fixture
 def scheduler(pool: HandPool) -> Scheduler:
     """A scheduler for them."""
-    return Scheduler(pool, ReadAhead(lambda: 0.0), Catalogue([timer]), {})
+    return a_scheduler(pool, ReadAhead(lambda: 0.0), Catalogue([timer]))
 
 
 def test_as_many_claims_as_slots(scheduler: Scheduler) -> None:
     """And one more when one is given back."""
-    assert [scheduler.claim(1), scheduler.claim(5), scheduler.claim(1)] == [1, 1, 0]
-    scheduler.release()
-    assert scheduler.claim(3) == 1
+    claimed = [scheduler.claim(map(waiting, ids)) for ids in ("a", "bcdef", "g")]
+    assert claimed == [{"a"}, {"b"}, set()]
+    scheduler.release("a")
+    assert scheduler.claim(map(waiting, "hij")) == {"h"}
 
 
 def test_nobody_claims_past_those_that_wait(scheduler: Scheduler) -> None:
     """First started, first run."""
     scheduler.enqueue(waiting("a"))
 
-    assert scheduler.claim(1) == 0
+    assert not scheduler.claim([waiting("b")])
     assert scheduler.next() == ["a"]
 
 
@@ -60,12 +61,12 @@ def test_a_waiting_task_is_taken_once_and_in_order(scheduler: Scheduler) -> None
 
 def test_an_assignment_without_a_slot_takes_the_next_one(scheduler: Scheduler, pool: HandPool) -> None:
     """A child may die between the decision and its commit."""
-    scheduler.claim(1)
+    scheduler.claim([waiting("a")])
     pool.size = 0
     scheduler.place([an_assignment("a")])
     assert not pool.running
     pool.size = 1
-    assert scheduler.claim(1) == 0
+    assert not scheduler.claim([waiting("b")])
     scheduler.place_waiting()
 
     assert list(pool.running) == ["a"]
@@ -79,7 +80,7 @@ def test_what_no_child_has_can_be_withdrawn_once(scheduler: Scheduler, pool: Han
     elif place == "parked":
         scheduler.park("a", "its module is gone")
     else:
-        scheduler.claim(1)
+        scheduler.claim([waiting("a")])
         pool.size = 0
         scheduler.place([an_assignment("a")])
 
@@ -92,13 +93,13 @@ def test_a_held_scheduler_runs_nothing(scheduler: Scheduler) -> None:
     assert scheduler.hold() == []
 
     assert scheduler.next() == []
-    assert scheduler.claim(1) == 0
+    assert not scheduler.claim([waiting("b")])
     assert len(scheduler) == 1
 
 
 def test_short_runs_are_claimed_ahead_and_given_back_when_held(pool: HandPool) -> None:
     """No slot waits for the disk between two runs in the blink of an eye; nobody loses what did not run."""
-    scheduler = Scheduler(pool, a_read_ahead(0.001), Catalogue([timer]), {})
+    scheduler = a_scheduler(pool, a_read_ahead(0.001), Catalogue([timer]))
     for number in range(40):
         scheduler.enqueue(waiting(str(number)))
     scheduler.place([an_assignment(task_id) for task_id in scheduler.next()])
@@ -112,7 +113,7 @@ def test_short_runs_are_claimed_ahead_and_given_back_when_held(pool: HandPool) -
 
 def test_what_the_pool_gives_back_comes_before_all_others(scheduler: Scheduler, pool: HandPool) -> None:
     """It has waited longest."""
-    scheduler.claim(2)
+    scheduler.claim(map(waiting, "ab"))
     runs = [an_assignment(task_id) for task_id in "ab"]
     scheduler.place(runs)
     pool.size = 0
@@ -128,7 +129,7 @@ def test_what_the_pool_gives_back_comes_before_all_others(scheduler: Scheduler, 
 
 def test_long_runs_are_not_claimed_ahead(pool: HandPool) -> None:
     """A crash would count them as interrupted."""
-    scheduler = Scheduler(pool, a_read_ahead(0.02), Catalogue([timer]), {})
+    scheduler = a_scheduler(pool, a_read_ahead(0.02), Catalogue([timer]))
     for number in range(40):
         scheduler.enqueue(waiting(str(number)))
 

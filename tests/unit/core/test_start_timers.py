@@ -35,9 +35,9 @@ async def office() -> AsyncIterator[Office]:
     await office.settled()
 
 
-def later(seconds: int, **more: int) -> Draft:
+def later(seconds: int, priority: int | None = None) -> Draft:
     """A task that is to be started so many seconds after now."""
-    return Draft("timer", "sleep", [1], when=When(start_at=NOW + seconds), **more)
+    return Draft("timer", "sleep", [1], priority, When(start_at=NOW + seconds))
 
 
 def status(office: Office, task_id: str) -> Status:
@@ -66,7 +66,11 @@ async def test_it_starts_when_its_time_has_come_and_not_before(office: Office) -
     assert shown["start_at"] == NOW + 10
     assert "started_at" not in shown
     task = office.ledger.registry.get(shown["id"])
-    assert office.runner.explain(task) == {"waits_for": "its start", "start_at": NOW + 10}
+    assert office.runner.explain(task) == {
+        "reason": "start_at",
+        "waits_for": "its start",
+        "start_at": NOW + 10,
+    }
     await looked(office)
     assert status(office, task.id) is Status.PENDING
     office.clock.at = NOW + 10
