@@ -3,6 +3,6 @@
 What the author of a task module needs is exported here; everything else is the service itself.
 """
 
-from kazoo_tasks.authoring import Context, Stopping, TimedOut, context, report_progress, task
+from kazoo_tasks.authoring import Context, Retry, Stopping, TimedOut, context, report_progress, task
 
-__all__ = ["Context", "Stopping", "TimedOut", "context", "report_progress", "task"]
+__all__ = ["Context", "Retry", "Stopping", "TimedOut", "context", "report_progress", "task"]

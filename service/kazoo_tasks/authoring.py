@@ -77,6 +77,8 @@ class Context:
 #: The higher the sooner, as in AMQP.
 PRIORITIES: Final = range(10)
 DEFAULT_PRIORITY: Final = 5
+MAX_ATTEMPTS: Final = 50
+MAX_BACKOFF_S: Final = 86_400
 _NO_TASK: Final = Context()
 #: Gives the context of the task that runs; most never ask, so it is made when one does.
 running: ContextVar[Callable[[], Context]] = ContextVar("running", default=lambda: _NO_TASK)
@@ -114,6 +116,47 @@ class Limits:
     log_bytes: int | None = None
 
 
+#: Ends after which a task may be tried again; what was stopped is not, and what was interrupted goes by `idempotent`.
+RETRIABLE: Final = ("error", "exit", "timeout", "killed")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, how soon and after which ends a task is tried again.
+
+    Attributes:
+        attempts: How often it is tried in all.
+        backoff_s: The longest pause before the second attempt; it doubles with each. How long a pause is within that
+            is chance (full jitter), so that what failed together is not tried together.
+        max_backoff_s: The longest that it gets.
+        on: Which ends, of `RETRIABLE`; all of them if not given.
+    """
+
+    attempts: int
+    backoff_s: float = 10.0
+    max_backoff_s: float = 3600.0
+    on: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Take a policy that is one.
+
+        Raises:
+            ValueError: A number is out of bounds, or an end has another name.
+        """
+        if type(self.attempts) is not int or not 1 <= self.attempts <= MAX_ATTEMPTS:
+            message = f"expected attempts to be an integer from 1 to {MAX_ATTEMPTS}, got {self.attempts!r}"
+            raise ValueError(message)
+        for name in ("backoff_s", "max_backoff_s"):
+            value = getattr(self, name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (is_number and 0 <= value <= MAX_BACKOFF_S):
+                message = f"expected {name} to be a number from 0 to {MAX_BACKOFF_S}, got {value!r}"
+                raise ValueError(message)
+        if unknown := [end for end in self.on or () if end not in RETRIABLE]:
+            message = f"expected on to name ends of {', '.join(RETRIABLE)}, got {unknown[0]!r}"
+            raise ValueError(message)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer(Limits):
     """What a function promises about itself, and the limits that it gives itself.
@@ -125,6 +168,8 @@ class Offer(Limits):
         max_running: How many of its tasks run at once.
         max_running_per_account: How many of one account.
         max_running_per_key: How many of those of one account whose `concurrency_key` is the same.
+        retry: Of its tasks that have no policy of their own. If it is not idempotent, only ends that are named here are
+            ever tried again.
     """
 
     idempotent: bool = False
@@ -133,13 +178,17 @@ class Offer(Limits):
     max_running: int | None = None
     max_running_per_account: int | None = None
     max_running_per_key: int = 1
+    retry: Retry | None = None
 
     def __post_init__(self) -> None:
         """Take limits that are some, and a priority that is one.
 
         Raises:
-            ValueError: A limit is not above zero, or the priority is none.
+            ValueError: A limit is not above zero, the priority is none, or it does not say what is tried again.
         """
+        if self.retry is not None and self.retry.on is None and not self.idempotent:
+            message = "expected retry to say on which ends, since the function is not idempotent, got none"
+            raise ValueError(message)
         for name in ("max_running", "max_running_per_account", "max_running_per_key"):
             most = getattr(self, name)
             is_count = type(most) is int and most > 0
@@ -164,6 +213,7 @@ class _Promises(TypedDict, total=False):
     max_running: int | None
     max_running_per_account: int | None
     max_running_per_key: int
+    retry: Retry | None
     timeout_s: float | None
     grace_s: float | None
     memory_bytes: int | None

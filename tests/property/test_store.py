@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kazoo_tasks.model.change import Change, Kind, Remembered
-from kazoo_tasks.model.task import Task
+from kazoo_tasks.model.task import Retrying, Task
 from kazoo_tasks.store.sqlite import SqliteJournal
 from support.build import a_task
 from support.core import HandClock
@@ -18,6 +18,8 @@ from support.core import HandClock
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 BYTES = st.binary(max_size=40)
 INSTANT = st.integers(0, 2**62)
+#: One that says nothing is none.
+RETRYING = st.builds(Retrying, st.binary(min_size=1, max_size=9), st.none() | INSTANT, st.none() | BYTES)
 CHANGED = st.sampled_from(
     [Kind.STARTED, Kind.ASSIGNED, Kind.STOP_ASKED, Kind.PROGRESSED, Kind.ENDED, Kind.REMOVED]
 )
@@ -37,6 +39,11 @@ def a_state(draw: st.DrawFn, seq: int) -> Task:
         error=draw(st.none() | TEXT),
         result=draw(st.none() | BYTES),
         progress=draw(st.none() | BYTES),
+        priority=draw(st.none() | st.integers(0, 9)),
+        start_at=draw(st.none() | INSTANT),
+        concurrency_key=draw(st.none() | TEXT),
+        retrying=draw(st.none() | RETRYING),
+        began_at=draw(st.none() | INSTANT),
     )
 
 

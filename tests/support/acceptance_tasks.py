@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from kazoo_tasks import report_progress, task
+from kazoo_tasks import context, report_progress, task
 
 _LONG_S = 600
 _GLANCE_S = 0.005
@@ -72,3 +72,13 @@ def await_file_alone(awaited: str) -> None:
     """End as soon as a file is there; one at a time."""
     while not Path(awaited).exists():
         time.sleep(_GLANCE_S)
+
+
+@task(idempotent=True)
+def die_before(path: str, times: int) -> int:
+    """End the process without a word until it is the last time."""
+    done = _sign(path)
+    print(f"this is attempt {context().attempt}", flush=True)  # noqa: T201 - what is printed is its log
+    if done < times:
+        os._exit(9)
+    return done

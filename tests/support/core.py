@@ -21,11 +21,13 @@ from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.breaker import BreakerPolicy, Breakers
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.concurrency import Accounts, Concurrency
-from kazoo_tasks.core.handlers import Draft, Handlers, Order
+from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
+from kazoo_tasks.core.order import Draft, Order
 from kazoo_tasks.core.read_ahead import ReadAhead
+from kazoo_tasks.core.retries import Retries
 from kazoo_tasks.core.run_limits import RunLimits
-from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.runner import Runner, RunRules
 from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
@@ -218,6 +220,7 @@ class Office:
         self.log_store = HandLogStore()
         self.clock = HandClock()
         self.pool = HandPool(slots)
+        self.chance = 0.5
         self.changes: list[Change] = []
         self.crashes: list[BaseException] = []
         self.catalogue = Catalogue([timer, erlang, knm_converters])
@@ -230,7 +233,8 @@ class Office:
         read_ahead = ReadAhead(asyncio.get_running_loop().time)
         self.breakers = Breakers(BreakerPolicy(), self.clock.monotonic, lambda *_: None)
         self.scheduler = a_scheduler(self.pool, read_ahead, self.catalogue, quota, self.breakers)
-        self.runner = Runner(self.ledger, self.scheduler, self.background, limits, self.logs)
+        rules = RunRules(limits, Retries(self.catalogue, lambda: self.chance))
+        self.runner = Runner(self.ledger, self.scheduler, self.background, rules, self.logs)
         self.timers = StartTimers(self.ledger, self.runner)
         self.handlers = Handlers(self.catalogue, self.ledger, self.runner, self.logs, os.urandom)
         self._msg_ids = 0
@@ -261,6 +265,10 @@ class Office:
         """Start a task."""
         return decode(await self.handlers.start(self.requester(msg_id), task_id, ACCOUNT))
 
+    async def retry(self, task_id: str, msg_id: str | None = None) -> Any:
+        """Try a failed task again."""
+        return decode(await self.handlers.retry(self.requester(msg_id), task_id, ACCOUNT))
+
     async def stop(self, task_id: str, msg_id: str | None = None) -> Any:
         """Stop a task."""
         return decode(await self.handlers.stop(self.requester(msg_id), task_id, ACCOUNT))
@@ -272,7 +280,7 @@ class Office:
     async def settled(self) -> None:
         """Wait until nothing is under way."""
         assert await self.background.settle(timeout_s=5)
-        assert not self.crashes
+        assert not self.crashes, self.crashes
 
 
 async def turn(until: Callable[[], Any]) -> None:

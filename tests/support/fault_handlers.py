@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from kazoo_tasks.core.handlers import Draft
+from kazoo_tasks.core.order import Draft
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.model.errors import Refused
 from kazoo_tasks.model.outcome import Succeeded

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -31,8 +32,9 @@ from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.ledger import DedupeWindow, Ledger
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.core.retention import Keep, Retention
+from kazoo_tasks.core.retries import Retries
 from kazoo_tasks.core.run_limits import RunLimits
-from kazoo_tasks.core.runner import Runner
+from kazoo_tasks.core.runner import Runner, RunRules
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
@@ -92,7 +94,8 @@ class Service:
         keep = Keep(settings.task_keep_days, settings.task_keep)
         self._retention = Retention(self._ledger, self._logs, keep, sender.node)
         scheduler = build_scheduler(settings, self._pool, self._catalogue, clock)
-        self._runner = Runner(self._ledger, scheduler, self._background, limits, self._logs)
+        rules = RunRules(limits, Retries(self._catalogue, random.random))
+        self._runner = Runner(self._ledger, scheduler, self._background, rules, self._logs)
         self._timers = StartTimers(self._ledger, self._runner)
         handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)

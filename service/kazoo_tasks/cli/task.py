@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command()(reload)
     app.command()(breaker)
     app.command()(start)
+    app.command()(retry)
     app.command()(stop)
     app.command()(remove)
 
@@ -208,6 +209,11 @@ def start(
         "start_req",
         {"Task-ID": task, **_said({"Delay": delay, "Start-At": start_at})},
     )
+
+
+def retry(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
+    """Run a failed task once more: its next attempt."""
+    _show(settings_of(config, bus), "retry_req", {"Task-ID": task})
 
 
 def stop(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Final, NamedTuple, Protocol
 
+from kazoo_tasks.core.lane import Entry, Heads, Lane, Strand, let_through, turns
 from kazoo_tasks.model.quota import Contender, Group, Obstacle
 
 #: A step of priority is worth so much of having waited longer: so what is not urgent waits, and not for ever.
 AGE_S: Final = 60.0
-#: Entries of tasks that were taken out stay in a heap until they are that many and the most of it.
-_FEW: Final = 64
 
 
 class Place(NamedTuple):
@@ -44,124 +42,6 @@ class Rules(Protocol):
         ...
 
 
-class _Entry(NamedTuple):
-    """A waiting task; the smaller one is next within its account."""
-
-    rank: float
-    number: int
-    task_id: str
-
-
-class _Strand:
-    """The waiting tasks of an account that are the same to every limit; there is always one.
-
-    Attributes:
-        heap: Entries; some may be of tasks that were taken out.
-        gone: Which, by number.
-        home: Where its first task is compared with those of others.
-    """
-
-    __slots__ = ("gone", "heap", "home", "who")
-
-    def __init__(self, who: Contender, home: _Heads) -> None:
-        self.who = who
-        self.home = home
-        self.heap: list[_Entry] = []
-        self.gone: set[int] = set()
-
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self.heap) - len(self.gone)
-
-    @property
-    def first(self) -> _Entry:
-        """The next one."""
-        while self.gone and self.heap[0].number in self.gone:
-            self.gone.discard(heappop(self.heap).number)
-        return self.heap[0]
-
-    def push(self, entry: _Entry) -> None:
-        """Let one more wait."""
-        heappush(self.heap, entry)
-        if self.first is entry:
-            self.home.note(self)
-
-    def pop(self) -> _Entry:
-        """Take the next one out."""
-        entry = self.first
-        heappop(self.heap)
-        return entry
-
-    def remove(self, entry: _Entry) -> None:
-        """Take any one out."""
-        self.gone.add(entry.number)
-        if len(self.gone) > max(_FEW, self.waiting):
-            self.heap = [each for each in self.heap if each.number not in self.gone]
-            heapify(self.heap)
-            self.gone.clear()
-
-    def before(self, entry: _Entry) -> int:
-        """How many come before one."""
-        return sum(1 for each in self.heap if each < entry and each.number not in self.gone)
-
-
-class _Heads:
-    """Strands by their first tasks. Some of what is in the heap is out of date, and passed over."""
-
-    __slots__ = ("heap",)
-
-    def __init__(self) -> None:
-        # The rank of its entry tells two strands apart, so they are never compared.
-        self.heap: list[tuple[_Entry, _Strand]] = []
-
-    def put(self, strand: _Strand) -> None:
-        """Make this the home of a strand."""
-        strand.home = self
-        self.note(strand)
-
-    def note(self, strand: _Strand) -> None:
-        """Learn that the first task of a strand is another one."""
-        heappush(self.heap, (strand.first, strand))
-
-    def best(self) -> _Strand | None:
-        """The one whose first task is next."""
-        while self.heap:
-            entry, strand = self.heap[0]
-            if strand.home is self and strand.waiting and strand.first is entry:
-                return strand
-            heappop(self.heap)
-        return None
-
-
-class _Lane:
-    """One account's waiting tasks, and its share.
-
-    Attributes:
-        strands: All that wait.
-        ready: Those that nothing is known to hold up.
-        aside: The others, by what holds them up.
-        under: What holds up the whole account.
-        credit: How many tasks are left of the turn that it is at; 0 if it is at none.
-        weight: How many tasks a turn lets through.
-    """
-
-    __slots__ = ("account_id", "aside", "credit", "ready", "strands", "under", "weight")
-
-    def __init__(self, account_id: str, weight: int) -> None:
-        self.account_id = account_id
-        self.strands: dict[Contender, _Strand] = {}
-        self.ready = _Heads()
-        self.aside: dict[Group, _Heads] = {}
-        self.under: Group | None = None
-        self.credit = 0
-        self.weight = weight
-
-    def ready_strands(self) -> Iterator[_Strand]:
-        """Those that nothing is known to hold up."""
-        return (strand for strand in self.strands.values() if strand.home is self.ready)
-
-
 class FairQueue:
     """Weighted round robin over accounts: deficit round robin, where every task costs the same.
 
@@ -184,12 +64,12 @@ class FairQueue:
         self._numbers = count()
         # Those before all others; not a plain dict, which skips all that was taken from its front before, each time.
         self._first: OrderedDict[str, Contender] = OrderedDict()
-        self._entries: dict[str, tuple[_Strand, _Entry]] = {}
-        self._lanes: dict[str, _Lane] = {}
+        self._entries: dict[str, tuple[Strand, Entry]] = {}
+        self._lanes: dict[str, Lane] = {}
         # Those with something ready, in the order of their turns; only the first one is at it, if it is.
-        self._round: OrderedDict[str, _Lane] = OrderedDict()
+        self._round: OrderedDict[str, Lane] = OrderedDict()
         # Lanes with something aside under a group of several accounts, in the order in which they came to it.
-        self._common: dict[Group, OrderedDict[str, _Lane]] = {}
+        self._common: dict[Group, OrderedDict[str, Lane]] = {}
 
     def __len__(self) -> int:
         """How many wait."""
@@ -217,11 +97,11 @@ class FairQueue:
         """Let a task wait for its account's turn; one of a higher priority is as if it had waited longer."""
         lane = self._lanes.get(who.account_id)
         if lane is None:
-            lane = self._lanes[who.account_id] = _Lane(who.account_id, self._weight_of(who.account_id))
+            lane = self._lanes[who.account_id] = Lane(who.account_id, self._weight_of(who.account_id))
         strand = lane.strands.get(who)
         if strand is None:
-            strand = lane.strands[who] = _Strand(who, lane.ready)
-        entry = _Entry(self._monotonic() - priority * AGE_S, next(self._numbers), task_id)
+            strand = lane.strands[who] = Strand(who, lane.ready)
+        entry = Entry(self._monotonic() - priority * AGE_S, next(self._numbers), task_id)
         strand.push(entry)
         self._entries[task_id] = strand, entry
         if strand.home is lane.ready:
@@ -313,25 +193,25 @@ class FairQueue:
         own_strand, entry = self._entries[task_id]
         own = self._lanes[own_strand.who.account_id]
         older = sum(strand.before(entry) for strand in own.ready_strands())
-        others, turns, has_turn = 0, _turns(own, older + 1), True
+        others, own_turns, has_turn = 0, turns(own, older + 1), True
         for lane in self._round.values():
             if lane is own:
                 # Those behind it in the round have had one turn less by then.
                 has_turn = False
                 continue
             waiting = sum(strand.waiting for strand in lane.ready_strands())
-            others += min(waiting, _let_through(lane, turns if has_turn else turns - 1))
+            others += min(waiting, let_through(lane, own_turns if has_turn else own_turns - 1))
         return Place(len(self._first) + older + others, older)
 
-    def _enter(self, lane: _Lane) -> None:
+    def _enter(self, lane: Lane) -> None:
         if lane.under is None and lane.account_id not in self._round:
             self._round[lane.account_id] = lane
 
-    def _leave(self, lane: _Lane) -> None:
+    def _leave(self, lane: Lane) -> None:
         lane.credit = 0
         self._round.pop(lane.account_id, None)
 
-    def _take(self, lane: _Lane, strand: _Strand) -> str:
+    def _take(self, lane: Lane, strand: Strand) -> str:
         lane.credit = (lane.credit or lane.weight) - 1
         task_id = strand.pop().task_id
         del self._entries[task_id]
@@ -343,13 +223,13 @@ class FairQueue:
             self._round.move_to_end(lane.account_id)
         return task_id
 
-    def _drop(self, lane: _Lane, strand: _Strand) -> None:
+    def _drop(self, lane: Lane, strand: Strand) -> None:
         del lane.strands[strand.who]
         if not lane.strands:
             del self._lanes[lane.account_id]
             self._leave(lane)
 
-    def _set_aside(self, lane: _Lane, strand: _Strand, group: Group) -> None:
+    def _set_aside(self, lane: Lane, strand: Strand, group: Group) -> None:
         if group.is_whole_account:
             lane.under = group
             self._leave(lane)
@@ -357,7 +237,7 @@ class FairQueue:
             for common in list(self._common):
                 self.look_again(common)
             return
-        lane.aside.setdefault(group, _Heads()).put(strand)
+        lane.aside.setdefault(group, Heads()).put(strand)
         if group.account_id is None:
             self._common.setdefault(group, OrderedDict())[lane.account_id] = lane
         self._pass_on(strand.who)
@@ -366,13 +246,13 @@ class FairQueue:
         for group in self._rules.groups(who):
             self.look_again(group)
 
-    def _first_under(self, group: Group) -> _Lane | None:
+    def _first_under(self, group: Group) -> Lane | None:
         if group.account_id is not None:
             lane = self._lanes.get(group.account_id)
             return lane if lane and group in lane.aside else None
         return next(iter(self._common.get(group, {}).values()), None)
 
-    def _wake(self, lane: _Lane, strand: _Strand, group: Group) -> bool:
+    def _wake(self, lane: Lane, strand: Strand, group: Group) -> bool:
         obstacle = self._rules.obstacle(strand.who)
         if obstacle is not None and obstacle.group == group:
             return False
@@ -384,21 +264,10 @@ class FairQueue:
             self._common[group].move_to_end(lane.account_id)
         return True
 
-    def _forget(self, lane: _Lane, group: Group) -> None:
+    def _forget(self, lane: Lane, group: Group) -> None:
         lane.aside.pop(group, None)
         lanes = self._common.get(group, OrderedDict())
         if lanes.get(lane.account_id) is lane:
             del lanes[lane.account_id]
             if not lanes:
                 del self._common[group]
-
-
-def _turns(lane: _Lane, tasks: int) -> int:
-    """How many turns until so many tasks are through, the one that it is at included."""
-    if not lane.credit:
-        return -(-tasks // lane.weight)
-    return 1 - min(0, (lane.credit - tasks) // lane.weight)
-
-
-def _let_through(lane: _Lane, turns: int) -> int:
-    return lane.weight * turns if not lane.credit else lane.credit + lane.weight * (turns - 1)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.deliveries import Deliveries
+from kazoo_tasks.core.explanation import Explanation
 from kazoo_tasks.core.ledger import Ledger
+from kazoo_tasks.core.order import NOT_SAID, Draft, Excerpt, Order, Reading, When
 from kazoo_tasks.core.registry import Page, Query
 from kazoo_tasks.core.runner import Launch, Runner
 from kazoo_tasks.core.task_logs import TaskLogs
@@ -23,87 +24,13 @@ from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import BadArguments, NotFound, NotRunning, QuotaExceeded, Refused
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
 from kazoo_tasks.model.outcome import STOPPED_WAITING
-from kazoo_tasks.model.task import Task
-from kazoo_tasks.model.task_log import LogPage
+from kazoo_tasks.model.task import Retrying, Task
 from kazoo_tasks.ports import SlotReport
+from kazoo_tasks.wire.attempt import retry_text
 from kazoo_tasks.wire.body import task_text, tasks_text
 
 #: Below the 2 s that a caller waits.
 _STOP_WAIT_S: Final = 1.0
-
-
-class When(NamedTuple):
-    """When a task is to be started, if that is said.
-
-    Attributes:
-        start_at: Gregorian seconds.
-        delay: Seconds from when it was asked for; instead of `start_at`.
-    """
-
-    start_at: int | None = None
-    delay: int | None = None
-
-    def after(self, now: int) -> int | None:
-        """Gregorian seconds."""
-        return self.start_at if self.delay is None else now + self.delay
-
-
-_NOT_SAID: Final = When()
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A task to be added, as it was asked for."""
-
-    module: str
-    function: str
-    arguments: list[Any]
-    priority: int | None = None
-    when: When = _NOT_SAID
-    concurrency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What an `add` asks for.
-
-    Attributes:
-        bulk: The reply is an array, even of one task.
-        start: Start what was added at once, but for what has a time of its own.
-    """
-
-    account_id: str
-    drafts: Sequence[Draft]
-    bulk: bool = False
-    start: bool = False
-
-
-class Reading(NamedTuple):
-    """Which part of a task's log is asked for.
-
-    Attributes:
-        attempt: The last one if not given.
-        place: Where to begin: a number of bytes.
-        wait_s: How long to wait for more if there is nothing from there on.
-    """
-
-    attempt: int | None = None
-    place: int = 0
-    wait_s: float = 0.0
-
-
-class Excerpt(NamedTuple):
-    """A part of a task's log.
-
-    Attributes:
-        attempts: How many there were until now.
-        is_over: Nothing more is said in this attempt.
-    """
-
-    attempt: int
-    attempts: int
-    page: LogPage
-    is_over: bool
 
 
 class _Step(NamedTuple):
@@ -135,6 +62,7 @@ class Handlers:
         self._runner = runner
         self._logs = logs
         self._random = random
+        self._explanation = Explanation(ledger, runner, logs)
         #: Which messages the service ended with.
         self.deliveries = Deliveries(ledger)
 
@@ -156,7 +84,7 @@ class Handlers:
 
     def explain(self, task: Task) -> dict[str, Any]:
         """Why it does not run, or what its run takes."""
-        return self._runner.explain(task)
+        return self._explanation.of(task)
 
     async def stack(self, wanted: str, account_id: str | None) -> str:
         """Where the run of a task is; empty if it does not answer, since it blocks signals.
@@ -205,7 +133,7 @@ class Handlers:
 
     def breakers(self) -> Sequence[dict[str, Any]]:
         """The functions that are left alone, since their runs died or an operator wants it."""
-        return self._runner.breakers()
+        return self._explanation.breakers()
 
     def switch_breaker(self, module: str, function: str, *, is_open: bool) -> None:
         """Leave a function alone, or run it again.
@@ -230,7 +158,7 @@ class Handlers:
         return await self._ledger.once(requester, partial(self._add, requester, order))
 
     async def start(
-        self, requester: Requester, wanted: str, account_id: str | None, when: When = _NOT_SAID
+        self, requester: Requester, wanted: str, account_id: str | None, when: When = NOT_SAID
     ) -> bytes:
         """Run a pending task, now or later.
 
@@ -240,6 +168,16 @@ class Handlers:
             QuotaExceeded: As `add`.
         """
         return await self._ledger.once(requester, partial(self._start, requester, wanted, account_id, when))
+
+    async def retry(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
+        """Run a failed task once more: the same one, its next attempt.
+
+        Raises:
+            NotFound: As `read`.
+            NotFailed: It has not failed.
+            QuotaExceeded: As `add`.
+        """
+        return await self._ledger.once(requester, partial(self._retry, requester, wanted, account_id))
 
     async def stop(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
         """End a waiting or running task; the reply shows it ended, unless that takes longer than a caller waits.
@@ -287,6 +225,15 @@ class Handlers:
             if start_at is not None and start_at > now:
                 return await self._put_off(requester, task.put_off(start_at))
             (launch,) = self._runner.prepare([task.start(now)])
+            reply = task_text(launch.task)
+            told = self._ledger.deeds_done(requester, [task])
+            await self._launch(_Step([launch], launch.changes, told), requester, reply)
+        return reply
+
+    async def _retry(self, requester: Requester, wanted: str, account_id: str | None) -> bytes:
+        async with self._ledger.locks.hold(wanted):
+            task = self.read(wanted, account_id)
+            (launch,) = self._runner.prepare([self._runner.once_more(task)], Kind.RETRIED)
             reply = task_text(launch.task)
             told = self._ledger.deeds_done(requester, [task])
             await self._launch(_Step([launch], launch.changes, told), requester, reply)
@@ -356,11 +303,13 @@ class Handlers:
     def _checked(self, order: Order, index: int) -> bytes:
         draft = order.drafts[index]
         try:
-            return self._catalogue.check(draft.module, draft.function, draft.arguments)
+            arguments = self._catalogue.check(draft.module, draft.function, draft.arguments)
+            self._runner.retries.check(draft.module, draft.function, draft.retry)
         except BadArguments as error:
             raise _in_bulk(error, index) if order.bulk else error from error
         except Refused as error:
             raise type(error)(str(error), _which(index, draft)) from error
+        return arguments
 
     def _new(self, order: Order, draft: Draft, arguments: bytes, submitted_at: int, random: bytes) -> Task:
         seq = self._ledger.take_seq()
@@ -375,6 +324,7 @@ class Handlers:
             priority=draft.priority,
             start_at=draft.when.after(submitted_at),
             concurrency_key=draft.concurrency_key,
+            retrying=None if draft.retry is None else Retrying(retry_text(draft.retry)),
         )
 
 

@@ -219,7 +219,7 @@ class Ledger:
             self._announce(change)
 
     def _time(self, change: Change) -> None:
-        if change.kind is Kind.STARTED:
+        if change.kind in (Kind.STARTED, Kind.RETRIED):
             self._started[change.task.id] = self._clock.monotonic()
         elif change.kind is Kind.ENDED:
             self._started.pop(change.task.id, None)

@@ -13,6 +13,7 @@ from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.outcome import NOBODY, Failed, Failure
 from kazoo_tasks.model.task import Status, Task
+from kazoo_tasks.wire.attempt import history_with
 
 _STOPPED = "stopped on request, before the service was started again"
 _INTERRUPTED = "the service ended while the task was running; it may have run in part, in whole or not at all"
@@ -34,7 +35,10 @@ def resume(tasks: Iterable[Task], catalogue: Catalogue, scheduler: Scheduler) ->
     """Let waiting tasks wait again, in the order of their starts; park those whose function is gone."""
     waiting = (task for task in tasks if task.status is Status.WAITING)
     for task in sorted(waiting, key=lambda task: (task.started_at, task.seq)):
-        _wait(task, catalogue, scheduler)
+        if task.retry_at is None:
+            wait_for_slot(task, catalogue, scheduler)
+        else:
+            scheduler.put_off(task.id)  # its timer ends that, be it at once
 
 
 def review(
@@ -50,10 +54,11 @@ def review(
         task = registry.get(task_id)
         is_offered = catalogue.offer(task.module, task.function) is not None
         if is_offered == (task_id in scheduler.parked) and scheduler.withdraw(task_id):
-            _wait(task, catalogue, scheduler)
+            wait_for_slot(task, catalogue, scheduler)
 
 
-def _wait(task: Task, catalogue: Catalogue, scheduler: Scheduler) -> None:
+def wait_for_slot(task: Task, catalogue: Catalogue, scheduler: Scheduler) -> None:
+    """Let a task wait for its turn, or park it if its function is gone."""
     if catalogue.offer(task.module, task.function) is None:
         scheduler.park(task.id, f"{task.module}.{task.function} is no longer offered")
     else:
@@ -65,10 +70,13 @@ def _settled(task: Task, catalogue: Catalogue, now: int) -> Change | None:
         return None
     if task.stop_asked:
         return _ended(task, Failure.STOPPED, _STOPPED, now)
-    # A task that waits has attempts if it was interrupted before, and not otherwise.
-    if task.attempt and not _may_wait(task, catalogue):
+    # A task that waits has attempts if it was interrupted before, or waits for its next one.
+    if task.attempt and task.retry_at is None and not _may_wait(task, catalogue):
         return _ended(task, Failure.INTERRUPTED, _INTERRUPTED, now)
-    return Change(Kind.REQUEUED, task.requeue()) if task.status is Status.RUNNING else None
+    if task.status is not Status.RUNNING:
+        return None
+    text = Failed(NOBODY, Failure.INTERRUPTED, _INTERRUPTED).text()
+    return Change(Kind.REQUEUED, task.requeue(history_with(task, now, text)))
 
 
 def _may_wait(task: Task, catalogue: Catalogue) -> bool:

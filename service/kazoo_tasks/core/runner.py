@@ -8,25 +8,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from math import ceil, inf
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.read_ahead import PATIENCE_S
-from kazoo_tasks.core.recovery import review, settle
+from kazoo_tasks.core.recovery import review, settle, wait_for_slot
+from kazoo_tasks.core.retries import Retries
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
 from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
-from kazoo_tasks.model.reason import Reason
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.ports import Assignment, SlotReport
-from kazoo_tasks.wire.codec import JsonText
+from kazoo_tasks.wire.attempt import history_with
 
 #: How long an outcome that the store refuses (full disk) waits before it is offered again.
 _RETRY_S: Final = 1.0
@@ -42,6 +41,13 @@ class Launch(NamedTuple):
     task: Task
     changes: tuple[Change, ...]
     claimed: bool
+
+
+class RunRules(NamedTuple):
+    """What holds for runs: what each may take, and whether it is tried again."""
+
+    limits: RunLimits
+    retries: Retries
 
 
 class _Heard(NamedTuple):
@@ -60,11 +66,11 @@ class Runner:
         ledger: Ledger,
         scheduler: Scheduler,
         background: BackgroundTasks,
-        limits: RunLimits,
+        rules: RunRules,
         logs: TaskLogs,
     ) -> None:
         """Give tasks to the pool of `scheduler`."""
-        self._limits = limits
+        self.limits, self.retries = rules
         self._logs = logs
         self._ledger = ledger
         self._pool = scheduler.pool
@@ -80,13 +86,13 @@ class Runner:
 
     # --- asked by the handlers ---
 
-    def prepare(self, tasks: Sequence[Task]) -> list[Launch]:
+    def prepare(self, tasks: Sequence[Task], kind: Kind = Kind.STARTED) -> list[Launch]:
         """Decide how tasks that are being started begin: with a place at once, or waiting."""
         claimed = self.scheduler.claim(tasks)
         return [
-            self._claimed(task)
+            self._claimed(task, kind)
             if task.id in claimed
-            else Launch(task, (Change(Kind.STARTED, task),), claimed=False)
+            else Launch(task, (Change(kind, task),), claimed=False)
             for task in tasks
         ]
 
@@ -97,8 +103,11 @@ class Runner:
         """
         if written:
             self._begin(launches)
-        else:
-            self._abandon(launches)
+            return
+        for launch in launches:
+            if launch.claimed:
+                self.scheduler.release(launch.task.id)
+        self._come_round()
 
     async def stack(self, task_id: str) -> str | None:
         """See `ports.Pool`."""
@@ -108,46 +117,19 @@ class Runner:
         """See `ports.Pool.reports`."""
         return self._pool.reports()
 
-    def explain(self, task: Task) -> dict[str, Any]:
-        """Why a task does not run, or what its run takes and may take; empty once it has ended."""
-        if task.status is Status.PENDING:
-            if task.start_at is None:
-                return {"reason": Reason.NOT_STARTED, "waits_for": "its start"}
-            return {"reason": Reason.START_AT, "waits_for": "its start", "start_at": task.start_at}
-        if task.status is Status.WAITING:
-            return self._why(task)
-        slot = next((slot for slot in self._pool.reports() if slot.task_id == task.id), None)
-        if slot is None:
-            begins = {"reason": Reason.POOL_FULL, "waits_for": "its child to begin it"}
-            return begins if task.status is Status.RUNNING else {}
-        taken = {name: value for name, value in slot._asdict().items() if name not in ("state", "task_id")}
-        taken["log_bytes"] = self._logs.size(task)
-        taken["version"] = task.version
-        limits = asdict(self._limits.of(task))
-        if task.checkpoint is not None:
-            taken["checkpoint"] = JsonText(task.checkpoint)
-        return {**taken, "limits": {name: value for name, value in limits.items() if value is not None}}
-
-    def breakers(self) -> list[dict[str, Any]]:
-        """The functions that are left alone; `until` is Gregorian seconds, and absent for what waits for a person."""
-        return [
-            {"function": name, "state": state, **({} if left_s is None else {"until": self._in(left_s)})}
-            for name, state, left_s in self.scheduler.breakers()
-        ]
-
     def switch_breaker(self, name: str, *, is_open: bool) -> None:
         """Leave `module.function` alone until it is closed, or run it again."""
         self.scheduler.switch_breaker(name, is_open=is_open)
         self._come_round()
 
-    def _in(self, left_s: float) -> int:
-        # Seconds are whole, and none is told that is over.
-        return self._ledger.now() + ceil(left_s)
+    def once_more(self, task: Task) -> Task:
+        """A failed task at the beginning of its next attempt.
 
-    def _why(self, task: Task) -> dict[str, Any]:
-        delay = self.scheduler.why(task)
-        told = {"reason": delay.reason, "waits_for": delay.waits_for, **delay.details}
-        return told if delay.left_s is None else {**told, delay.reason.value: self._in(delay.left_s)}
+        Raises:
+            NotFailed: It has not failed.
+        """
+        now = self._ledger.now()
+        return task.retry(now, history_with(task, task.ended_at or now, task.error or ""))
 
     async def end(self, task_id: str, within_s: float) -> None:
         """Have a running task ended as stopped, and wait for that, but no longer than `within_s`."""
@@ -162,8 +144,8 @@ class Runner:
 
     async def review(self) -> None:
         """Look again at what waits, since the catalogue is another; what the store does not take is left for later."""
-        catalogue, scheduler = self._limits.catalogue, self.scheduler
-        self._limits.forget()
+        catalogue, scheduler = self.limits.catalogue, self.scheduler
+        self.limits.forget()
         scheduler.limits_changed()
         parked = list(scheduler.parked)
         async with self._ledger.locks.hold(*parked):
@@ -190,8 +172,17 @@ class Runner:
         if endings:
             await asyncio.wait(endings, timeout=grace_s)
 
+    def try_again(self, task: Task) -> None:
+        """Let a task wait for a slot whose next attempt is due."""
+        if self.scheduler.is_put_off(task.id):
+            self.scheduler.withdraw(task.id)
+            wait_for_slot(task, self.limits.catalogue, self.scheduler)
+            self._come_round()
+
     def changed(self, change: Change) -> None:
         """Learn what has become true."""
+        if change.kind is Kind.RETRYING:
+            self.scheduler.put_off(change.task.id)
         if self.scheduler.changed(change):
             self._come_round()
 
@@ -228,7 +219,7 @@ class Runner:
         """See `ports.PoolWatcher`."""
         with suppress(Refused):  # it is gone, and with it whatever it says
             task = self._ledger.registry.get(task_id)
-            self._logs.said(task, part, self._limits.of(task).log_bytes or 0)
+            self._logs.said(task, part, self.limits.of(task).log_bytes or 0)
 
     def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
         """See `ports.PoolWatcher`."""
@@ -277,9 +268,9 @@ class Runner:
     def _heard(self) -> bool:
         return bool(self._reports or self._kept or self._over)
 
-    def _claimed(self, task: Task) -> Launch:
+    def _claimed(self, task: Task, kind: Kind) -> Launch:
         assigned = self._as_assigned(task)
-        return Launch(assigned, (Change(Kind.STARTED, task), Change(Kind.ASSIGNED, assigned)), claimed=True)
+        return Launch(assigned, (Change(kind, task), Change(Kind.ASSIGNED, assigned)), claimed=True)
 
     def _begin(self, launches: Sequence[Launch]) -> None:
         self.scheduler.place([self._assignment(launch.task) for launch in launches if launch.claimed])
@@ -287,12 +278,6 @@ class Runner:
             if not launch.claimed:
                 self.scheduler.enqueue(launch.task)
         self._watch_claims()
-        self._come_round()
-
-    def _abandon(self, launches: Sequence[Launch]) -> None:
-        for launch in launches:
-            if launch.claimed:
-                self.scheduler.release(launch.task.id)
         self._come_round()
 
     async def _assign(self, chosen: Sequence[str]) -> None:
@@ -319,7 +304,8 @@ class Runner:
             return None
 
     def _as_assigned(self, task: Task) -> Task:
-        return task.assign(self._ledger.epoch, self._limits.catalogue.versions.get(task.module))
+        version = self.limits.catalogue.versions.get(task.module)
+        return task.assign(self._ledger.epoch, version, self._ledger.now())
 
     async def _put_back(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -387,25 +373,29 @@ class Runner:
 
     def _changes(self, heard: _Heard) -> Iterator[Change]:
         tasks: dict[str, Task] = {}
-        steps: tuple[tuple[Kind, Mapping[str, Any], Callable[[Task, Any], Task]], ...] = (
-            (Kind.PROGRESSED, heard.reports, Task.report),
-            (Kind.CHECKPOINTED, heard.kept, Task.keep),
-            (Kind.ENDED, heard.over, self._end),
+        steps: tuple[tuple[Mapping[str, Any], Callable[[Task, Any], Change]], ...] = (
+            (heard.reports, lambda task, progress: Change(Kind.PROGRESSED, task.report(progress))),
+            (heard.kept, lambda task, checkpoint: Change(Kind.CHECKPOINTED, task.keep(checkpoint))),
+            (heard.over, self._end),
         )
-        for kind, said, step in steps:
+        for said, step in steps:
             for task_id, word in said.items():
                 # A word about what is over or gone must not cost those that it came with.
                 with suppress(Refused):
-                    task = step(tasks.get(task_id) or self._ledger.registry.get(task_id), word)
-                    tasks[task_id] = task
-                    yield Change(kind, task)
+                    change = step(tasks.get(task_id) or self._ledger.registry.get(task_id), word)
+                    tasks[task_id] = change.task
+                    yield change
 
-    def _end(self, task: Task, outcome: Outcome) -> Task:
+    def _end(self, task: Task, outcome: Outcome) -> Change:
         ended_at = self._ledger.end_time(task)
         if isinstance(outcome, Succeeded):
-            return task.succeed(ended_at, outcome.result)
-        return task.fail(ended_at, outcome.text())
+            return Change(Kind.ENDED, task.succeed(ended_at, outcome.result))
+        retry_at = self.retries.retry_at(task, outcome, self._ledger.now())
+        if retry_at is None:
+            return Change(Kind.ENDED, task.fail(ended_at, outcome.text()))
+        history = history_with(task, ended_at, outcome.text())
+        return Change(Kind.RETRYING, task.try_again(retry_at, history))
 
     def _assignment(self, task: Task) -> Assignment:
         what = (task.id, task.module, task.function, task.arguments, task.attempt, task.account_id)
-        return Assignment(*what, self._limits.of(task), task.checkpoint)
+        return Assignment(*what, self.limits.of(task), task.checkpoint)

@@ -25,7 +25,7 @@ from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Assignment, Pool
 
 #: What says that a run is over, or never was.
-_GIVES_BACK: Final = frozenset({Kind.ENDED, Kind.REQUEUED, Kind.REMOVED})
+_GIVES_BACK: Final = frozenset({Kind.ENDED, Kind.REQUEUED, Kind.RETRYING, Kind.REMOVED})
 
 
 _WORDS: Final = {
@@ -36,6 +36,7 @@ _WORDS: Final = {
     Reason.KEY_LIMIT: "a run with its concurrency key to end",
     Reason.RATE_UNTIL: "the next start that its account may have",
     Reason.BREAKER_UNTIL: "its function, whose runs died, to be tried again",
+    Reason.RETRY_AT: "its next attempt",
     Reason.DRAINING: "the next start of the service, which is stopping",
 }
 
@@ -89,6 +90,8 @@ class Scheduler:
         # What is held up until a time, and no run's end is waited for.
         self._held_until: dict[Group, float] = {}
         self._parked: dict[str, str] = {}
+        # Those that wait for the time of their next attempt.
+        self._put_off: set[str] = set()
         # What is assigned and not begun, with the time since when: some of it the pool has, the rest found no room.
         self._unbegun: dict[str, float] = {}
         self._unplaced: deque[Assignment] = deque()
@@ -96,7 +99,7 @@ class Scheduler:
         self._held = False
 
     def __len__(self) -> int:
-        """How many tasks wait for a slot."""
+        """How many tasks wait for a slot; not those that wait for a time."""
         return len(self._waiting) + len(self._unbegun)
 
     @property
@@ -154,6 +157,14 @@ class Scheduler:
     def park(self, task_id: str, reason: str) -> None:
         """Let a task wait until the reason is gone; nothing of this start will run it."""
         self._parked[task_id] = reason
+
+    def put_off(self, task_id: str) -> None:
+        """Let a task wait for the time of its next attempt."""
+        self._put_off.add(task_id)
+
+    def is_put_off(self, task_id: str) -> bool:
+        """Whether it does."""
+        return task_id in self._put_off
 
     def next(self) -> list[str]:
         """Take the tasks that are to run next and reserve a place for each; by the handful, as one commit is due."""
@@ -261,6 +272,8 @@ class Scheduler:
             return Delay(Reason.PARKED, said)
         if self._held:
             return Delay(Reason.DRAINING, _WORDS[Reason.DRAINING])
+        if task.id in self._put_off:
+            return Delay(Reason.RETRY_AT, _WORDS[Reason.RETRY_AT])
         obstacle = self._concurrency.obstacle(Contender.of(task)) if task.id in self._waiting else None
         if obstacle is not None:
             return self._hindered(obstacle)
@@ -288,6 +301,9 @@ class Scheduler:
         if self._waiting.remove(task_id):
             return True
         if self._parked.pop(task_id, None) is not None:
+            return True
+        if task_id in self._put_off:
+            self._put_off.discard(task_id)
             return True
         return bool(self.take_unbegun(task_id))
 

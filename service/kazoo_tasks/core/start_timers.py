@@ -1,4 +1,4 @@
-"""Starts what is to be started later, when its time has come.
+"""Starts what is to be started later, or tried again, when its time has come.
 
 Touches the ledger and the runner; told of every change, and kept going by the service.
 """
@@ -28,13 +28,13 @@ _FEW: Final = 64
 
 
 class _Timer(NamedTuple):
-    start_at: int
+    due_at: int
     seq: int
     task_id: str
 
 
 class StartTimers:
-    """One heap of all that is to be started later, and one wait for the first of it.
+    """One heap of all that is to be started later or tried again, and one wait for the first of it.
 
     The time of day decides, as whoever named it would read it: if the clock is set forward what is due by then starts,
     if it is set back what is not yet due waits.
@@ -49,7 +49,7 @@ class StartTimers:
         self._earlier = asyncio.Event()
 
     def __len__(self) -> int:
-        """How many tasks are to be started later."""
+        """How many tasks are to be started later, or tried again."""
         return len(self._timers)
 
     def load(self, tasks: Iterable[Task]) -> None:
@@ -60,7 +60,7 @@ class StartTimers:
     def changed(self, change: Change) -> None:
         """Learn what has become true."""
         task = change.task
-        if change.kind is not Kind.REMOVED and task.started_at is None:
+        if change.kind is not Kind.REMOVED and _due_at(task) is not None:
             self._set(task)
         elif task.id in self._timers:
             self._unset(task)
@@ -73,9 +73,10 @@ class StartTimers:
             await self._start(self._due())
 
     def _set(self, task: Task) -> None:
-        if task.start_at is None or task.started_at is not None:
+        due_at = _due_at(task)
+        if due_at is None:
             return
-        timer = self._timers[task.id] = _Timer(task.start_at, task.seq, task.id)
+        timer = self._timers[task.id] = _Timer(due_at, task.seq, task.id)
         heappush(self._heap, timer)
         if self._heap[0] is timer:
             self._earlier.set()
@@ -100,7 +101,7 @@ class StartTimers:
     def _left_s(self) -> int | None:
         while self._heap and not self._holds(self._heap[0]):
             heappop(self._heap)
-        return self._heap[0].start_at - self._ledger.now() if self._heap else None
+        return self._heap[0].due_at - self._ledger.now() if self._heap else None
 
     def _due(self) -> list[str]:
         due: list[str] = []
@@ -114,6 +115,11 @@ class StartTimers:
             now = self._ledger.now()
             registry = self._ledger.registry
             due = [registry.get(task_id) for task_id in task_ids if self._is_due(task_id, now)]
+            for task in due:
+                if task.started_at is not None:
+                    self._unset(task)
+                    self._runner.try_again(task)
+            due = [task for task in due if task.started_at is None]
             launches = self._runner.prepare([task.start(now) for task in due])
             changes = [change for launch in launches for change in launch.changes]
             try:
@@ -127,7 +133,13 @@ class StartTimers:
 
     def _is_due(self, task_id: str, now: int) -> bool:
         timer = self._timers.get(task_id)
-        return timer is not None and timer.start_at <= now
+        return timer is not None and timer.due_at <= now
 
     def _holds(self, timer: _Timer) -> bool:
         return self._timers.get(timer.task_id) is timer
+
+
+def _due_at(task: Task) -> int | None:
+    if task.started_at is None:
+        return task.start_at
+    return task.retry_at if task.is_active else None

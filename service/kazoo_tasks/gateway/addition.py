@@ -102,7 +102,9 @@ def _refuse_clutter(tasks: list[Any]) -> None:
 
 def _named(task: RestTask) -> dict[str, object]:
     named: dict[str, object] = {"Module": task.module, "Function": task.function, "Arguments": task.arguments}
-    beside = {"Priority": task.priority, "Concurrency-Key": task.concurrency_key}
+    beside: dict[str, object] = {"Priority": task.priority, "Concurrency-Key": task.concurrency_key}
+    if task.retry is not None:
+        beside["Retry"] = task.retry.model_dump(exclude_none=True)
     return {**named, **{name: said for name, said in beside.items() if said is not None}, **_when(task)}
 
 

@@ -22,6 +22,7 @@ from kazoo_tasks.gateway.verb import (
     read_stack,
     read_task,
     remove_task,
+    retry_task,
     start_task,
     stop_task,
 )
@@ -69,6 +70,7 @@ _AUDIT: Final = Resource({"GET": read_audit})
 #: By the last part of the path.
 _OF_ONE_TASK: Final[Mapping[str, Resource]] = {
     "stop": Resource({"PATCH": stop_task}),
+    "retry": Resource({"PATCH": retry_task}),
     "stack": Resource({"GET": read_stack}),
     "log": Resource({"GET": read_log}),
     "audit": _AUDIT,

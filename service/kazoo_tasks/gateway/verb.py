@@ -76,6 +76,7 @@ def _later(asked: Asked) -> dict[str, object]:
 read_task = _about_one_task("read_req", _explained)
 read_stack = _about_one_task("stack_req")
 start_task = _about_one_task("start_req", _later)
+retry_task = _about_one_task("retry_req", Asked.origin)
 stop_task = _about_one_task("stop_req", Asked.origin)
 remove_task = _about_one_task("remove_req", Asked.origin)
 

@@ -26,7 +26,7 @@ def deed_of(request: wire.Request) -> Deed | None:
             when = {"start_at": request.start_at, "delay": request.delay}
             said = {name: seconds for name, seconds in when.items() if seconds is not None}
             return _deed(request, Subject(request.task_id), encode(said) if said else None)
-        case wire.StopRequest() | wire.RemoveRequest():
+        case wire.RetryRequest() | wire.StopRequest() | wire.RemoveRequest():
             return _deed(request, Subject(request.task_id))
         case _:
             return None

@@ -16,7 +16,8 @@ import structlog
 
 from kazoo_tasks.core.answers import Requester
 from kazoo_tasks.core.background import BackgroundTasks
-from kazoo_tasks.core.handlers import Draft, Handlers, Order, Reading, When
+from kazoo_tasks.core.handlers import Handlers
+from kazoo_tasks.core.order import Draft, Order, Reading, When
 from kazoo_tasks.core.registry import Query
 from kazoo_tasks.listener.deed import deed_of
 from kazoo_tasks.listener.gate import Gate
@@ -32,9 +33,10 @@ from kazoo_tasks.model.errors import (
 from kazoo_tasks.model.task import Status
 from kazoo_tasks.ports import Bus, Delivery, Outgoing, SnapshotInfo
 from kazoo_tasks.wire import request as wire
+from kazoo_tasks.wire.attempt import attempts_text
 from kazoo_tasks.wire.audit import audit_object
 from kazoo_tasks.wire.body import task_object, task_text, tasks_text
-from kazoo_tasks.wire.codec import encode, parsed_object, unpacked
+from kazoo_tasks.wire.codec import JsonText, encode, parsed_object, unpacked
 from kazoo_tasks.wire.header import is_address, reply_to
 from kazoo_tasks.wire.page import AUDIT, start_key, start_seq
 from kazoo_tasks.wire.reply import Replies
@@ -100,6 +102,7 @@ class Listener:
             wire.AuditRequest: self._audit,
             wire.AddRequest: self._add,
             wire.StartRequest: self._start,
+            wire.RetryRequest: self._retry,
             wire.StopRequest: self._stop,
             wire.RemoveRequest: self._remove,
             wire.SnapshotRequest: self._take_snapshot,
@@ -251,10 +254,12 @@ class Listener:
 
     async def _read(self, request: wire.ReadRequest) -> bytes:
         task = self._handlers.read(request.task_id, request.account_id)
-        if not request.explain:
+        more: dict[str, object] = {"explain": self._handlers.explain(task)} if request.explain else {}
+        if (attempts := attempts_text(task)) is not None:
+            more["attempts"] = JsonText(attempts)
+        if not more:
             return self._result(request, task_text(task))
-        explained = {**task_object(task), "explain": self._handlers.explain(task)}
-        return self._result(request, encode(dict(sorted(explained.items()))))
+        return self._result(request, encode(dict(sorted((task_object(task) | more).items()))))
 
     async def _pool(self, request: wire.PoolRequest) -> bytes:
         slots = (slot._asdict() for slot in self._handlers.slots())
@@ -287,6 +292,7 @@ class Listener:
                 *(new.module, new.function, new.arguments, new.priority),
                 when=When(new.start_at, new.delay),
                 concurrency_key=new.concurrency_key,
+                retry=None if new.retry is None else new.retry.policy(),
             )
             for new in request.new_tasks
         ]
@@ -297,6 +303,11 @@ class Listener:
         when = When(request.start_at, request.delay)
         started = await self._handlers.start(_requester(request), request.task_id, request.account_id, when)
         return self._result(request, started)
+
+    async def _retry(self, request: wire.RetryRequest) -> bytes:
+        return self._result(
+            request, await self._handlers.retry(_requester(request), request.task_id, request.account_id)
+        )
 
     async def _stop(self, request: wire.StopRequest) -> bytes:
         return self._result(

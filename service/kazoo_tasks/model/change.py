@@ -19,6 +19,8 @@ class Kind(StrEnum):
     STARTED = "started"
     ASSIGNED = "assigned"
     REQUEUED = "requeued"
+    RETRYING = "retrying"
+    RETRIED = "retried"
     STOP_ASKED = "stop_asked"
     PROGRESSED = "progress"
     CHECKPOINTED = "checkpoint"

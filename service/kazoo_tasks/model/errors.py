@@ -100,6 +100,12 @@ class NotRunning(Refused):
     reply = "not_running"
 
 
+class NotFailed(Refused):
+    """The task has not failed."""
+
+    reply = "not_failed"
+
+
 class TaskRunning(Refused):
     """The task is waiting or running."""
 

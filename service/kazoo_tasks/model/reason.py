@@ -19,6 +19,7 @@ class Reason(StrEnum):
     FUNCTION_LIMIT = "function_limit"
     KEY_LIMIT = "key_limit"
     RATE_UNTIL = "rate_until"
+    RETRY_AT = "retry_at"
     BREAKER_UNTIL = "breaker_until"
     PARKED = "parked"
     DRAINING = "draining"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from kazoo_tasks.model.errors import AlreadyStarted, NotRunning, TaskRunning
+from kazoo_tasks.model.errors import AlreadyStarted, NotFailed, NotRunning, TaskRunning
 
 
 class Status(StrEnum):
@@ -23,6 +23,20 @@ class Status(StrEnum):
 
 
 STATUSES: Final = tuple(Status)
+
+
+class Retrying(NamedTuple):
+    """What is known of a task that may be tried again, or was.
+
+    Attributes:
+        policy: JSON text of the one that it was given, if any.
+        at: When it is tried again, in Gregorian seconds, until it is.
+        history: JSON texts of the attempts that are over, with commas between; none of the last one.
+    """
+
+    policy: bytes | None = None
+    at: int | None = None
+    history: bytes | None = None
 
 
 class Task(NamedTuple):
@@ -45,6 +59,8 @@ class Task(NamedTuple):
         version: That of its module's source when it was last handed to a child.
         start_at: When it is to be started, if that was not when it was asked for.
         priority: From 0 to 9, the higher the sooner; that of its function if not given.
+        retrying: Its attempts, if there may be several.
+        began_at: When it was last handed to a child.
         concurrency_key: Those of an account with the same one run one after the other, or as its function says.
     """
 
@@ -68,6 +84,13 @@ class Task(NamedTuple):
     priority: int | None = None
     start_at: int | None = None
     concurrency_key: str | None = None
+    retrying: Retrying | None = None
+    began_at: int | None = None
+
+    @property
+    def retry_at(self) -> int | None:
+        """When it is tried again, until it is."""
+        return None if self.retrying is None else self.retrying.at
 
     @property
     def status(self) -> Status:
@@ -106,7 +129,7 @@ class Task(NamedTuple):
             raise AlreadyStarted
         return self._replace(start_at=start_at)
 
-    def assign(self, epoch: int, version: str | None = None) -> Task:
+    def assign(self, epoch: int, version: str | None = None, at: int | None = None) -> Task:
         """Hand it to a child, which has this version of its module.
 
         Raises:
@@ -114,15 +137,46 @@ class Task(NamedTuple):
         """
         if self.status is not Status.WAITING:
             raise NotRunning
-        return self._replace(attempt=self.attempt + 1, epoch=epoch, version=version)
+        assigned = self._replace(attempt=self.attempt + 1, epoch=epoch, version=version, began_at=at)
+        return assigned if self.retry_at is None else _with_retry_at(assigned, None)
 
-    def requeue(self) -> Task:
+    def requeue(self, history: bytes | None = None) -> Task:
         """Let it wait again after an interruption; its attempts stay counted.
 
         Raises:
             NotRunning: It is neither waiting nor running.
         """
-        return self._active()._replace(epoch=0, progress=None)
+        policy = None if self.retrying is None else self.retrying.policy
+        retrying = self.retrying if history is None else Retrying(policy, None, history)
+        return self._active()._replace(epoch=0, progress=None, retrying=retrying)
+
+    def try_again(self, at: int, history: bytes) -> Task:
+        """Let it wait for its next attempt, since this one failed.
+
+        Raises:
+            NotRunning: It is neither waiting nor running.
+        """
+        policy = None if self.retrying is None else self.retrying.policy
+        return self._active()._replace(epoch=0, progress=None, retrying=Retrying(policy, at, history))
+
+    def retry(self, at: int, history: bytes) -> Task:
+        """Start it once more after its last attempt failed: the next one of the same task.
+
+        Raises:
+            NotFailed: It did not.
+        """
+        if self.status is not Status.FAILURE:
+            raise NotFailed
+        policy = None if self.retrying is None else self.retrying.policy
+        return self._replace(
+            started_at=max(at, self.submitted_at),
+            ended_at=None,
+            error=None,
+            progress=None,
+            epoch=0,
+            stop_asked=False,
+            retrying=Retrying(policy, at, history),
+        )
 
     def take_back(self) -> Task:
         """Undo an assignment that no child has seen.
@@ -132,7 +186,9 @@ class Task(NamedTuple):
         """
         if self.status is not Status.RUNNING:
             raise NotRunning
-        return self._replace(attempt=self.attempt - 1, epoch=0)
+        taken = self._replace(attempt=self.attempt - 1, epoch=0)
+        # What failed before goes on waiting for its next attempt, whose time has come.
+        return _with_retry_at(taken, self.began_at) if taken.retrying and taken.retrying.history else taken
 
     def ask_stop(self) -> Task:
         """Remember that it shall stop.
@@ -191,6 +247,10 @@ class Task(NamedTuple):
     def _end(self, at: int) -> int:
         """A clock set back must not make a task end before it began."""
         return max(at, self.started_at or at)
+
+
+def _with_retry_at(task: Task, at: int | None) -> Task:
+    return task._replace(retrying=(task.retrying or Retrying())._replace(at=at))
 
 
 FINISHED: Final = (Status.SUCCESS, Status.FAILURE)

@@ -89,22 +89,26 @@ CREATE INDEX audit_by_tasks ON audit (account_id, first_seq, last_seq) WHERE seq
 
 -- name: schema_5
 ALTER TABLE task ADD COLUMN concurrency_key TEXT;
+ALTER TABLE task ADD COLUMN retry BLOB;
+ALTER TABLE task ADD COLUMN retry_at INTEGER;
+ALTER TABLE task ADD COLUMN history BLOB; -- JSON texts of the attempts before the last one, with commas between
+ALTER TABLE task ADD COLUMN began_at INTEGER;
 
 -- For reading an older file as the newest release would, without changing it.
 -- name: view_1
 CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version, NULL AS priority, NULL AS start_at,
-    NULL AS concurrency_key FROM main.task
+    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
 
 -- name: view_2
 CREATE TEMP VIEW task AS SELECT *, NULL AS version, NULL AS priority, NULL AS start_at,
-    NULL AS concurrency_key FROM main.task
+    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
 
 -- name: view_3
 CREATE TEMP VIEW task AS SELECT *, NULL AS priority, NULL AS start_at,
-    NULL AS concurrency_key FROM main.task
+    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
 
 -- name: view_4
-CREATE TEMP VIEW task AS SELECT *, NULL AS concurrency_key FROM main.task
+CREATE TEMP VIEW task AS SELECT *, NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
 
 -- name: read_meta
 SELECT key, value FROM meta
@@ -121,14 +125,14 @@ SELECT count(*) FROM task
 -- name: read_tasks
 SELECT seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
        stop_asked, error, result, progress, checkpoint, version, priority, start_at,
-       concurrency_key
+       concurrency_key, retry, retry_at, history, began_at
 FROM task ORDER BY seq
 
 -- name: put_tasks
 INSERT OR REPLACE INTO task (
     seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
     stop_asked, error, result, progress, checkpoint, version, priority,
-    start_at, concurrency_key
+    start_at, concurrency_key, retry, retry_at, history, began_at
 ) VALUES :rows
 
 -- name: remove_tasks

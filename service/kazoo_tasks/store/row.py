@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, Final
 
 from kazoo_tasks.model.change import Remembered
-from kazoo_tasks.model.task import Task
+from kazoo_tasks.model.task import Retrying, Task
 from kazoo_tasks.store.statement import SQL, for_rows
 
 _ROWS_AT_ONCE: Final = 64
@@ -70,6 +70,9 @@ def write(connection: sqlite3.Connection, name: str, rows: Sequence[tuple[object
         connection.execute(for_rows(name, len(part[0]), len(part)), list(chain.from_iterable(part)))
 
 
+_NEVER_RETRIED: Final = Retrying()
+
+
 def _task_row(task: Task) -> tuple[object, ...]:
     return (
         task.seq,
@@ -93,6 +96,8 @@ def _task_row(task: Task) -> tuple[object, ...]:
         task.priority,
         task.start_at,
         task.concurrency_key,
+        *(task.retrying or _NEVER_RETRIED),
+        task.began_at,
     )
 
 
@@ -121,6 +126,8 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             priority,
             start_at,
             concurrency_key,
+            Retrying(retry, retry_at, history) if retry or history else None,
+            began_at,
         )
         for (
             seq,
@@ -143,6 +150,10 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             priority,
             start_at,
             concurrency_key,
+            retry,
+            retry_at,
+            history,
+            began_at,
         ) in rows
     ]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from kazoo_tasks.model.task import Task
+from kazoo_tasks.wire.attempt import RetryPolicy
 from kazoo_tasks.wire.codec import JsonText, encode
 from kazoo_tasks.wire.field import MAX_BULK, ConcurrencyKey, Delay, Name, Priority, StartAt
 
@@ -37,12 +38,16 @@ class RestTask(RestStart):
     start: bool = False
     priority: Priority | None = None
     concurrency_key: ConcurrencyKey | None = None
+    retry: RetryPolicy | None = None
 
 
 class RestTasks(BaseModel):
     """Many tasks to add together; all or none."""
 
     tasks: list[RestTask] = Field(max_length=MAX_BULK)
+
+
+_NO_WISHES: Final = (None, None, None, None)
 
 
 def task_text(task: Task) -> bytes:
@@ -90,16 +95,21 @@ def task_object(task: Task) -> dict[str, Any]:
     if started_at is not None:
         shown["started_at"] = started_at
     shown["submitted_at"] = task.submitted_at
-    if task.priority is None and task.start_at is None and task.concurrency_key is None:
-        return shown
-    return _with_wishes(shown, task)
+    wishes = (task.priority, task.start_at, task.concurrency_key, task.retrying)
+    return shown if wishes == _NO_WISHES else _with_wishes(shown, task)
 
 
 def _with_wishes(shown: dict[str, Any], task: Task) -> dict[str, Any]:
-    wishes = {
+    wishes: dict[str, Any] = {
         "priority": task.priority,
         "start_at": task.start_at,
         "concurrency_key": task.concurrency_key,
     }
+    if task.retrying is not None:
+        policy = task.retrying.policy
+        wishes |= {
+            "retry": policy and JsonText(policy),
+            "retry_at": task.retry_at if task.is_active else None,
+        }
     shown |= {name: wish for name, wish in wishes.items() if wish is not None}
     return dict(sorted(shown.items()))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kazoo_tasks.model.reason import Reason
+from kazoo_tasks.wire.attempt import RetryPolicy
 from kazoo_tasks.wire.field import AccountId, ConcurrencyKey, GregorianSeconds, Name, Priority, TaskId
 from kazoo_tasks.wire.header import Header
 
@@ -24,6 +25,7 @@ Refusal = Literal[
     "msg_id_conflict",
     "no_function",
     "no_module",
+    "not_failed",
     "not_found",
     "not_running",
     "quota_exceeded",
@@ -76,6 +78,23 @@ class TaskBody(BaseModel):
     priority: Priority | None = Field(None, description="if the task was given one")
     start_at: GregorianSeconds | None = Field(None, description="if it was to be started later")
     concurrency_key: ConcurrencyKey | None = Field(None, description="if it was given one")
+    retry: RetryPolicy | None = Field(None, description="if it was given one")
+    retry_at: GregorianSeconds | None = Field(None, description="when it is tried again, while it waits")
+
+
+class Attempt(BaseModel):
+    """One time that a task was handed to a child."""
+
+    attempt: int = Field(ge=1)
+    started_at: GregorianSeconds | None = None
+    ended_at: GregorianSeconds | None = None
+    error: str | None = Field(None, description="of those before the last one its first 2,000 characters")
+
+
+class DetailedTask(TaskBody):
+    """A task that is read alone."""
+
+    attempts: list[Attempt] | None = Field(None, description="if there were several, oldest first")
 
 
 class Explanation(BaseModel):
@@ -92,9 +111,12 @@ class Explanation(BaseModel):
     start_at: GregorianSeconds | None = None
     rate_until: GregorianSeconds | None = None
     breaker_until: GregorianSeconds | None = Field(None, description="absent if a person decides")
+    retry_at: GregorianSeconds | None = None
+    attempt: int | None = Field(None, ge=2, description="which comes then")
+    of: int | None = Field(None, ge=1, description="how many there may be")
 
 
-class ExplainedTask(TaskBody):
+class ExplainedTask(DetailedTask):
     """A task, and what it waits for, or what its run takes and may take."""
 
     explain: Explanation
@@ -243,7 +265,7 @@ class OneTaskReply(Reply):
 class ReadReply(OneTaskReply):
     """The task as it is."""
 
-    reply: TaskBody | ExplainedTask | Literal["not_found"] = Field(alias="Reply")
+    reply: TaskBody | DetailedTask | ExplainedTask | Literal["not_found"] = Field(alias="Reply")
 
 
 class StackReply(OneTaskReply):
@@ -286,6 +308,13 @@ class StopReply(OneTaskReply):
     """The task, ended or about to be."""
 
     reply: TaskBody | Literal["not_found", "not_running"] | Unchanged = Field(alias="Reply")
+
+
+class RetryReply(OneTaskReply):
+    """The task, started once more."""
+
+    reply: TaskBody | Literal["not_failed", "not_found", "quota_exceeded"] | Unchanged = Field(alias="Reply")
+    error: dict[str, Any] | None = Field(None, alias="Error", description="details of a refusal")
 
 
 class RemoveReply(OneTaskReply):

@@ -25,6 +25,8 @@ EVENTS: Final = {
     Kind.ADDED: "task_added",
     Kind.STARTED: "task_started",
     Kind.PROGRESSED: "task_progress",
+    Kind.RETRYING: "task_retrying",
+    Kind.RETRIED: "task_retried",
     Kind.ENDED: "task_ended",
     Kind.REMOVED: "task_removed",
 }

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import Status
+from kazoo_tasks.wire.attempt import RetryPolicy
 from kazoo_tasks.wire.codec import encode
 from kazoo_tasks.wire.field import (
     MAX_BULK,
@@ -55,6 +56,7 @@ class _Later(BaseModel):
 class _Wishes(_Later):
     priority: Priority | None = _optional("Priority")
     concurrency_key: ConcurrencyKey | None = _optional("Concurrency-Key")
+    retry: RetryPolicy | None = _optional("Retry")
 
     @property
     def wishes(self) -> dict[str, Any]:
@@ -133,6 +135,7 @@ class AddRequest(_Wishes, Request):
                             "Arguments",
                             "Priority",
                             "Concurrency-Key",
+                            "Retry",
                             "Start-At",
                             "Delay",
                         ),
@@ -259,6 +262,13 @@ class StopRequest(OneTaskRequest):
     event_name: Literal["stop_req"] = Field(alias="Event-Name")
 
 
+class RetryRequest(OneTaskRequest):
+    """Run a failed task once more: its next attempt."""
+
+    key = "retry"
+    event_name: Literal["retry_req"] = Field(alias="Event-Name")
+
+
 class RemoveRequest(OneTaskRequest):
     """Forget a task that is neither waiting nor running."""
 
@@ -337,6 +347,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         AuditRequest,
         StartRequest,
         StopRequest,
+        RetryRequest,
         RemoveRequest,
         SnapshotRequest,
         PoolRequest,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kazoo_tasks.core.handlers import Draft
+from kazoo_tasks.core.order import Draft
 from kazoo_tasks.core.registry import Query
 from kazoo_tasks.model.change import Kind
 from kazoo_tasks.model.errors import (

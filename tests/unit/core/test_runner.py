@@ -8,7 +8,7 @@ import pytest
 
 from kazoo_tasks import task
 from kazoo_tasks.core.catalogue import Catalogue
-from kazoo_tasks.core.handlers import Draft, Order
+from kazoo_tasks.core.order import Draft, Order
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import StoreUnavailable
@@ -277,13 +277,13 @@ async def test_the_queue_of_one_account_is_not_anothers() -> None:
     )
     ours = json.loads(reply)["id"]
     registry = office.ledger.registry
-    assert office.runner.explain(registry.get(ours)) == {
+    assert office.handlers.explain(registry.get(ours)) == {
         "reason": "behind",
         "waits_for": "a slot",
         "behind": 1,
         "of_account": 0,
     }
-    assert office.runner.explain(registry.get(theirs[7])) == {
+    assert office.handlers.explain(registry.get(theirs[7])) == {
         "reason": "behind",
         "waits_for": "a slot",
         "behind": 8,
@@ -309,7 +309,7 @@ async def test_the_more_urgent_comes_first() -> None:
     await again.open()
     resume(again.ledger.registry, again.catalogue, again.scheduler)
     assert (
-        sorted(ids, key=lambda task_id: again.runner.explain(again.ledger.registry.get(task_id))["behind"])
+        sorted(ids, key=lambda task_id: again.handlers.explain(again.ledger.registry.get(task_id))["behind"])
         == wanted
     )
     assert (await order(office))[1:] == wanted

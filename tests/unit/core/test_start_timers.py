@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from kazoo_tasks.core import start_timers
-from kazoo_tasks.core.handlers import Draft, When
+from kazoo_tasks.core.order import Draft, When
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.model.change import Kind
 from kazoo_tasks.model.errors import AlreadyStarted, StoreUnavailable
@@ -66,7 +66,7 @@ async def test_it_starts_when_its_time_has_come_and_not_before(office: Office) -
     assert shown["start_at"] == NOW + 10
     assert "started_at" not in shown
     task = office.ledger.registry.get(shown["id"])
-    assert office.runner.explain(task) == {
+    assert office.handlers.explain(task) == {
         "reason": "start_at",
         "waits_for": "its start",
         "start_at": NOW + 10,

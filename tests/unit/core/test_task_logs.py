@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kazoo_tasks.core.handlers import Reading
+from kazoo_tasks.core.order import Reading
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.errors import NotFound
 from kazoo_tasks.model.task import Task
