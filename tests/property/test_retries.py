@@ -162,8 +162,7 @@ class Service:
 
     async def fire(self) -> None:
         """Let the timers do what is due."""
-        while due := self.office.timers._due():
-            await self.office.timers._start(due)
+        await self.office.timers.start_due()
 
     async def calm(self) -> None:
         """Wait until nothing is under way."""

@@ -66,8 +66,7 @@ async def ended(office: Office, task_id: str, how: Failed) -> Task:
 async def later(office: Office, seconds: int) -> None:
     """Time goes on, and what is due begins."""
     office.clock.at += seconds
-    while due := office.timers._due():
-        await office.timers._start(due)
+    await office.timers.start_due()
     await office.settled()
 
 

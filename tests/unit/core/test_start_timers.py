@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from kazoo_tasks.core import start_timers
+from kazoo_tasks.core import start_timers, timers
 from kazoo_tasks.core.order import Draft, When
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.model.change import Kind
@@ -19,8 +19,8 @@ from support.core import Office, turn
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock is moved by hand, so it is looked at often."""
-    for name in ("_LOOK_S", "_LOOK_CLOSELY_S", "_RETRY_S"):
-        monkeypatch.setattr(start_timers, name, 0.001)
+    for module, name in ((timers, "_LOOK_S"), (timers, "_LOOK_CLOSELY_S"), (start_timers, "_RETRY_S")):
+        monkeypatch.setattr(module, name, 0.001)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def test_what_is_removed_never_starts(office: Office) -> None:
         task_id = (await office.add(later(100 + number)))["id"]
         await office.remove(task_id)
     assert len(office.timers) == 1
-    assert len(office.timers._heap) < 100
+    assert len(office.timers._timers._heap) < 100
 
 
 async def test_a_store_that_is_full_loses_no_start(office: Office) -> None:
@@ -171,7 +171,7 @@ async def test_one_that_was_put_off_in_the_last_moment_waits() -> None:
     timers = StartTimers(office.ledger, office.runner)
     task = a_task(start_at=NOW)
     timers.load([task])
-    (due,) = timers._due()
+    (due,) = timers._timers.take_due()
     timers.load([task.put_off(NOW + 5)])
     await timers._start([due])
     assert not office.changes
