@@ -16,6 +16,7 @@ from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.listener.listener import Listener
 from kazoo_tasks.model.audit import AuditEntry
 from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.ports import Delivery
 from kazoo_tasks.store.sqlite import SqliteJournal
 
@@ -44,9 +45,10 @@ def reply_before_commit() -> None:
         changes: Sequence[Change],
         remembered: Sequence[Remembered] = (),
         audited: Sequence[AuditEntry] = (),
+        documents: Sequence[Document] = (),
     ) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
-        loop.call_later(_SLOW_DISK_S, _commit, self, changes, remembered, audited)
+        loop.call_later(_SLOW_DISK_S, _commit, self, changes, remembered, audited, documents)
         done: asyncio.Future[None] = loop.create_future()
         done.set_result(None)
         return done

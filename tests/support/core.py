@@ -29,6 +29,7 @@ from kazoo_tasks.core.retries import Retries
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner, RunRules
 from kazoo_tasks.core.scheduler import Scheduler
+from kazoo_tasks.core.schedules import Schedules
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.change import Change
@@ -236,6 +237,7 @@ class Office:
         rules = RunRules(limits, Retries(self.catalogue, lambda: self.chance))
         self.runner = Runner(self.ledger, self.scheduler, self.background, rules, self.logs)
         self.timers = StartTimers(self.ledger, self.runner)
+        self.schedules = Schedules(self.ledger, self.runner, self.catalogue, os.urandom, 10)
         self.handlers = Handlers(self.catalogue, self.ledger, self.runner, self.logs, os.urandom)
         self._msg_ids = 0
 
@@ -243,10 +245,13 @@ class Office:
         self.changes.append(change)
         self.runner.changed(change)
         self.timers.changed(change)
+        self.schedules.changed(change)
 
     async def open(self) -> Office:
         """Load it."""
-        self.ledger.load(await self.journal.load())
+        loaded = await self.journal.load()
+        self.ledger.load(loaded)
+        self.schedules.load(loaded.documents)
         await self.pool.start(self.runner)
         return self
 

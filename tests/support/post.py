@@ -36,7 +36,7 @@ class Crossbar:
         replies = Replies(SENDER)
         self.announcer = Announcer(self.service_bus, replies)
         asked = AskedSnapshots(office.journal, office.clock.monotonic, interval_s=60)
-        operations = Operations(asked.take, self._reload)
+        operations = Operations(asked.take, self._reload, office.schedules)
         self.listener = Listener(self.service_bus, office.handlers, replies, office.background, operations)
         self.mail: list[dict[str, Any]] = []
         self._inbox: Subscription | None = None

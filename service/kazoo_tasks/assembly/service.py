@@ -35,6 +35,7 @@ from kazoo_tasks.core.retention import Keep, Retention
 from kazoo_tasks.core.retries import Retries
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.runner import Runner, RunRules
+from kazoo_tasks.core.schedules import Schedules
 from kazoo_tasks.core.start_timers import StartTimers
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.listener.announcer import Announcer
@@ -101,7 +102,10 @@ class Service:
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
         rebuild = partial(rebuild_catalogue, paths, settings.max_arguments_bytes)
         self.reload = Reload(self._pool, self._catalogue, rebuild, self._runner.review)
-        operations = Operations(asked.take, self.reload)
+        self._schedules = Schedules(
+            self._ledger, self._runner, self._catalogue, os.urandom, settings.account_schedules
+        )
+        operations = Operations(asked.take, self.reload, self._schedules)
         self._listener = Listener(self._bus, handlers, replies, self._background, operations)
         self._heartbeat = Heartbeat(self._bus, replies, clock.now(), settings.zone, settings.heartbeat_s)
         self._watchdog = Watchdog(self._bus, replies, lambda: self._listener.arrived, Watch())
@@ -110,6 +114,7 @@ class Service:
         self._loops = (
             Loop("announcer", self._announcer.run),
             Loop("start timers", self._timers.run),
+            Loop("schedules", self._schedules.run),
             Loop("heartbeat", self._heartbeat.run),
             Loop("watchdog", self._watchdog.run),
             Loop("upkeep", self._upkeep),
@@ -135,7 +140,9 @@ class Service:
             raise
 
     async def _start(self) -> None:
-        self._ledger.load(await self._journal.load())
+        loaded = await self._journal.load()
+        self._ledger.load(loaded)
+        self._schedules.load(loaded.documents)
         self._expire_audit()
         self._collector.spare()
         self._stack.push_async_callback(self._journal.close)
@@ -238,6 +245,7 @@ class Service:
     def _changed(self, change: Change) -> None:
         self._runner.changed(change)
         self._timers.changed(change)
+        self._schedules.changed(change)
         self._announcer.announce(change)
         self._retention.told(change)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from kazoo_tasks.assembly.log import quieten_logging
-from kazoo_tasks.cli import document, process, snapshot, task, token
+from kazoo_tasks.cli import document, process, schedule, snapshot, task, token
 from kazoo_tasks.model.errors import (
     BusUnavailable,
     CannotStart,
@@ -58,6 +58,7 @@ def _begin(
 
 for room in (process, snapshot, task, document):
     room.register(app)
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(token.app, name="token")
 
 

@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 def functions(config: Config = None, bus: BusUrl = None) -> None:
     """List what can be run."""
-    catalogue = _reply(settings_of(config, bus), "lookup_req", {})["Help"]
+    catalogue = reply(settings_of(config, bus), "lookup_req", {})["Help"]
     for module, entries in sorted(catalogue.items()):
         for name, entry in sorted(entries.items()):
             arguments = ", ".join(
@@ -106,8 +106,8 @@ def add(  # noqa: PLR0913 - a command's options are its parameters
     bus: BusUrl = None,
 ) -> None:
     """Add a task."""
-    what: dict[str, object] = {"Module": module, "Function": function, "Arguments": _array(arguments)}
-    what |= _said({"Priority": priority, "Concurrency-Key": key, "Delay": delay, "Start-At": start_at})
+    what: dict[str, object] = {"Module": module, "Function": function, "Arguments": array(arguments)}
+    what |= said({"Priority": priority, "Concurrency-Key": key, "Delay": delay, "Start-At": start_at})
     _show(settings_of(config, bus), "add_req", {"Account-ID": account, "Start": start, **what})
 
 
@@ -126,7 +126,7 @@ def show(
 
 def stack(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
     """Show where a running task is: the stack of each of its threads and coroutines."""
-    told = _reply(settings_of(config, bus), "stack_req", {"Task-ID": task})["Reply"]["stack"]
+    told = reply(settings_of(config, bus), "stack_req", {"Task-ID": task})["Reply"]["stack"]
     if not told:
         raise KazooTasksError(
             "expected the task to say where it is within a second, got nothing: it blocks signals"
@@ -165,13 +165,13 @@ def audit(
 
 def pool(config: Config = None, bus: BusUrl = None) -> None:
     """Show what each slot of the pool is doing, and what that takes."""
-    for slot in _reply(settings_of(config, bus), "pool_req", {})["Reply"]:
+    for slot in reply(settings_of(config, bus), "pool_req", {})["Reply"]:
         print(json.dumps(slot))
 
 
 def reload(config: Config = None, bus: BusUrl = None) -> None:
     """Load the task modules anew; what runs ends with the code that it began with."""
-    versions = _reply(settings_of(config, bus), "reload_req", {}, _RELOAD_S)["Reply"]
+    versions = reply(settings_of(config, bus), "reload_req", {}, _RELOAD_S)["Reply"]
     for module, version in sorted(versions.items()):
         print(f"{module}  {version}")
 
@@ -192,7 +192,7 @@ def breaker(
         raise typer.BadParameter(message)
     module, _, function = (opened or closed or "").rpartition(".")
     what = {"Module": module, "Function": function, "Open": bool(opened)} if opened or closed else {}
-    for shown in _reply(settings_of(config, bus), "breaker_req", what)["Reply"]:
+    for shown in reply(settings_of(config, bus), "breaker_req", what)["Reply"]:
         print(json.dumps(shown))
 
 
@@ -207,7 +207,7 @@ def start(
     _show(
         settings_of(config, bus),
         "start_req",
-        {"Task-ID": task, **_said({"Delay": delay, "Start-At": start_at})},
+        {"Task-ID": task, **said({"Delay": delay, "Start-At": start_at})},
     )
 
 
@@ -226,17 +226,24 @@ def remove(task: TaskId, config: Config = None, bus: BusUrl = None) -> None:
     _show(settings_of(config, bus), "remove_req", {"Task-ID": task})
 
 
-def _said(options: Mapping[str, object]) -> dict[str, object]:
+def said(options: Mapping[str, object]) -> dict[str, object]:
+    """Those that were given."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _show(settings: Settings, event: str, fields: Mapping[str, object]) -> None:
-    print(json.dumps(_reply(settings, event, fields)["Reply"]))
+    print(json.dumps(reply(settings, event, fields)["Reply"]))
 
 
-def _reply(
+def reply(
     settings: Settings, event: str, fields: Mapping[str, object], within_s: float = _PATIENCE_S
 ) -> dict[str, Any]:
+    """The service's reply to a request.
+
+    Raises:
+        BusUnavailable: There is none in time.
+        KazooTasksError: It is a refusal.
+    """
     from kazoo_tasks.assembly.client import connected
 
     async def asked() -> dict[str, Any]:
@@ -287,7 +294,12 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _array(text: str) -> list[Any]:
+def array(text: str) -> list[Any]:
+    """The JSON array that a text is.
+
+    Raises:
+        KazooTasksError: It is none.
+    """
     try:
         value = json.loads(text)
     except ValueError as error:

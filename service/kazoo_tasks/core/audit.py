@@ -36,6 +36,10 @@ class Deed(NamedTuple):
         subject = subject_of(tasks)
         return AuditEntry(tasks[0].account_id, at, self.verb, OK, subject, self.origin, self.detail)
 
+    def done_otherwise(self, account_id: str, at: int) -> AuditEntry:
+        """It was done, and not to tasks."""
+        return AuditEntry(account_id, at, self.verb, OK, self.subject, self.origin, self.detail)
+
     def refused(self, registry: Registry, word: str, at: int) -> AuditEntry | None:
         """It was refused. Told to nobody if neither the request nor a task says whose it is.
 

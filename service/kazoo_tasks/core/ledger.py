@@ -20,6 +20,7 @@ from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Kind, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreBroken, StoreUnavailable
 from kazoo_tasks.model.quota import NO_QUOTA, Quota
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Clock, Journal, Loaded
 
@@ -130,6 +131,7 @@ class Ledger:
         remembered: Sequence[Remembered] = (),
         settled: Callable[[bool], None] | None = None,
         audited: Sequence[AuditEntry] = (),
+        documents: Sequence[Document] = (),
     ) -> None:
         """Make changes true: on disk, then in memory, then told to whoever listens.
 
@@ -140,12 +142,13 @@ class Ledger:
             remembered: Answers that become durable with them.
             settled: Told whether they became true, in the same breath.
             audited: What the audit says of them, durable with them and nowhere else.
+            documents: Durable with them; whoever has them takes them in when `settled` says so.
 
         Raises:
             StoreUnavailable: Nothing was changed.
             StoreBroken: Nothing is certain any more.
         """
-        written = self._journal.commit(changes, remembered, audited)
+        written = self._journal.commit(changes, remembered, audited, documents)
         # Callbacks run in the order of their registration: whoever awaits this sees the changes folded in.
         written.add_done_callback(partial(self._fold, changes, remembered))
         if settled is not None:

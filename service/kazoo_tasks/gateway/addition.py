@@ -64,6 +64,21 @@ def msg_id(account_id: str, idempotency_key: str | None) -> str | None:
     return hashlib.blake2b(f"{account_id}\0{idempotency_key}".encode(), digest_size=_MSG_ID_BYTES).hexdigest()
 
 
+def object_of(asked: Asked) -> dict[str, Any]:
+    """The `data` of a body that has to be an object.
+
+    Raises:
+        BadRequest: It is none.
+        FaultError: It is larger than the service reads.
+    """
+    data = _data(asked.body)
+    if not isinstance(data, dict):
+        raise BadRequest(problem("data", "type", "Value did not match type(s): object", target="object"))
+    if len(encode(data)) > MAX_BODY_BYTES - _HEADER_ROOM:
+        raise FaultError(TOO_LARGE)
+    return data
+
+
 def _data(body: Any) -> dict[str, Any] | list[Any]:
     if not isinstance(body, dict) or "data" not in body:
         raise BadRequest(problem("data", "required", "Field is required but missing", value="data"))

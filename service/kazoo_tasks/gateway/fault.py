@@ -132,6 +132,7 @@ REFUSALS: Final[Mapping[str, Callable[[Asked, dict[str, Any]], Fault]]] = {
     "msg_id_conflict": lambda *_: CONFLICT,
     "no_function": _no_function,
     "no_module": lambda _, detail: unknown(detail.get("module")),
+    "no_schedule": lambda asked, _: unknown(asked.task_id),
     "not_failed": _wrong_state,
     "not_found": lambda asked, _: unknown(asked.task_id),
     "not_running": _wrong_state,

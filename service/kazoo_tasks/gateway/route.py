@@ -13,6 +13,14 @@ from urllib.parse import unquote_to_bytes
 
 from kazoo_tasks.gateway.audit import read_audit
 from kazoo_tasks.gateway.fault import NOT_FOUND, FaultError, wrong_method
+from kazoo_tasks.gateway.schedule import (
+    add_schedule,
+    change_schedule,
+    list_schedules,
+    read_schedule,
+    remove_schedule,
+    run_schedule,
+)
 from kazoo_tasks.gateway.task_log import read_log
 from kazoo_tasks.gateway.verb import (
     Verb,
@@ -63,10 +71,14 @@ class Place:
     task_id: str = ""
 
 
+_SCHEDULES: Final = Resource({"GET": list_schedules, "PUT": add_schedule})
+_SCHEDULE: Final = Resource({"GET": read_schedule, "PATCH": change_schedule, "DELETE": remove_schedule})
+_RUN_SCHEDULE: Final = Resource({"PATCH": run_schedule})
 _CATALOGUE: Final = Resource({"GET": list_catalogue})
 _TASKS: Final = Resource({"GET": list_tasks, "PUT": add_tasks})
 _TASK: Final = Resource({"GET": read_task, "PATCH": start_task, "DELETE": remove_task})
 _AUDIT: Final = Resource({"GET": read_audit})
+_OF_ALL_TASKS: Final[Mapping[str, Resource]] = {"audit": _AUDIT, "schedules": _SCHEDULES}
 #: By the last part of the path.
 _OF_ONE_TASK: Final[Mapping[str, Resource]] = {
     "stop": Resource({"PATCH": stop_task}),
@@ -86,13 +98,25 @@ def locate(raw_path: str) -> Place:
     match _segments(raw_path):
         case ["v2", "tasks"]:
             return Place(_CATALOGUE)
-        case ["v2", "accounts", account_id, "tasks"]:
+        case ["v2", "accounts", account_id, "tasks", *rest]:
+            return _of_account(account_id, rest)
+        case _:
+            raise FaultError(NOT_FOUND)
+
+
+def _of_account(account_id: str, rest: list[str]) -> Place:
+    match rest:
+        case []:
             return Place(_TASKS, account_id)
-        case ["v2", "accounts", account_id, "tasks", "audit"]:
-            return Place(_AUDIT, account_id)
-        case ["v2", "accounts", account_id, "tasks", task_id]:
+        case [what] if what in _OF_ALL_TASKS:
+            return Place(_OF_ALL_TASKS[what], account_id)
+        case ["schedules", schedule_id]:
+            return Place(_SCHEDULE, account_id, schedule_id)
+        case ["schedules", schedule_id, "run"]:
+            return Place(_RUN_SCHEDULE, account_id, schedule_id)
+        case [task_id]:
             return Place(_TASK, account_id, task_id)
-        case ["v2", "accounts", account_id, "tasks", task_id, what] if what in _OF_ONE_TASK:
+        case [task_id, what] if what in _OF_ONE_TASK:
             return Place(_OF_ONE_TASK[what], account_id, task_id)
         case _:
             raise FaultError(NOT_FOUND)

@@ -43,7 +43,7 @@ async def add_tasks(asked: Asked, caller: Caller) -> Success:
     fields = add_fields(asked)
     repeatable = msg_id(asked.account_id, asked.idempotency_key)
     reply = await caller.call("add_req", fields, msg_id=repeatable)
-    return Success(_granted(asked, reply), status=201)
+    return Success(granted(asked, reply), status=201)
 
 
 async def ask_about(event: str, asked: Asked, caller: Caller, more: Mapping[str, object]) -> Any:
@@ -55,7 +55,7 @@ async def ask_about(event: str, asked: Asked, caller: Caller, more: Mapping[str,
     if not TASK_ID.fullmatch(asked.task_id):
         raise FaultError(unknown(asked.task_id))
     fields = {"Account-ID": asked.account_id, "Task-ID": asked.task_id, **more}
-    return _granted(asked, await caller.call(event, fields))
+    return granted(asked, await caller.call(event, fields))
 
 
 def _about_one_task(event: str, more: Callable[[Asked], dict[str, object]] = lambda _: {}) -> Verb:
@@ -81,7 +81,7 @@ stop_task = _about_one_task("stop_req", Asked.origin)
 remove_task = _about_one_task("remove_req", Asked.origin)
 
 
-def _granted(asked: Asked, reply: dict[str, object]) -> Any:
+def granted(asked: Asked, reply: dict[str, object]) -> Any:
     """The value of a reply.
 
     Raises:
@@ -104,7 +104,7 @@ def listed(asked: Asked, reply: dict[str, object]) -> Success:
     Raises:
         FaultError: The reply is a word that says why not.
     """
-    items = _granted(asked, reply)
+    items = granted(asked, reply)
     next_key = reply.get("Next-Start-Key")
     asked_key = asked.query.get("start_key")
     if next_key is None and asked_key is None:

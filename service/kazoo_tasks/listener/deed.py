@@ -5,12 +5,13 @@ Pure; called by the listener for the requests that change something.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from kazoo_tasks.core.audit import Deed
 from kazoo_tasks.model.audit import Origin, Subject
 from kazoo_tasks.wire import request as wire
 from kazoo_tasks.wire.codec import encode
+from kazoo_tasks.wire.schedule import ScheduleChanges
 
 #: Of a node's name; every other text has its bound already.
 _MAX_NODE: Final = 255
@@ -29,7 +30,26 @@ def deed_of(request: wire.Request) -> Deed | None:
         case wire.RetryRequest() | wire.StopRequest() | wire.RemoveRequest():
             return _deed(request, Subject(request.task_id))
         case _:
+            return _of_schedule(request)
+
+
+def _of_schedule(request: wire.Request) -> Deed | None:
+    match request:
+        case wire.ScheduleAddRequest():
+            subject = Subject(None, request.schedule.module, request.schedule.function)
+            return _deed(request, subject, encode({"schedule": _said(request.schedule)}))
+        case wire.ScheduleChangeRequest():
+            changed = {"schedule_id": request.schedule_id, "schedule": _said(request.schedule)}
+            return _deed(request, Subject(), encode(changed))
+        case wire.ScheduleRunRequest() | wire.ScheduleRemoveRequest():
+            return _deed(request, Subject(), encode({"schedule_id": request.schedule_id}))
+        case _:
             return None
+
+
+def _said(schedule: ScheduleChanges) -> dict[str, Any]:
+    """All but the arguments, which may be long."""
+    return schedule.model_dump(exclude={"arguments", "module", "function"}, exclude_none=True)
 
 
 def _deed(request: wire.Request, subject: Subject, detail: bytes | None = None) -> Deed:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -19,8 +20,10 @@ from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.handlers import Handlers
 from kazoo_tasks.core.order import Draft, Order, Reading, When
 from kazoo_tasks.core.registry import Query
+from kazoo_tasks.core.schedules import Schedules
 from kazoo_tasks.listener.deed import deed_of
 from kazoo_tasks.listener.gate import Gate
+from kazoo_tasks.listener.schedule import Answer, ScheduleVerbs
 from kazoo_tasks.model.audit import AuditQuery
 from kazoo_tasks.model.errors import (
     BadRequest,
@@ -56,15 +59,17 @@ _Verb = Callable[[Any], Awaitable[bytes]]
 
 
 class Operations(NamedTuple):
-    """What an operator can ask for beside the verbs.
+    """What can be asked for beside what is about tasks.
 
     Attributes:
         snapshot: Takes one of the store.
         reload: Loads the task modules anew; gives their versions.
+        schedules: What is started again and again.
     """
 
     snapshot: Callable[[], Awaitable[SnapshotInfo]]
     reload: Callable[[], Awaitable[Mapping[str, str]]]
+    schedules: Schedules
 
 
 class Listener:
@@ -108,6 +113,8 @@ class Listener:
             wire.SnapshotRequest: self._take_snapshot,
             wire.ReloadRequest: self._reload,
         }
+        for kind, answer in ScheduleVerbs(operations.schedules, _requester).answers.items():
+            self._changes[kind] = partial(self._answered, answer)
         self._gate = Gate()
         #: How many messages arrived, whatever they were.
         self.arrived = 0
@@ -346,6 +353,9 @@ class Listener:
         numbers = {"Start-Key": page.entries[0].number if page.entries else None, "Next-Start-Key": page.next}
         keys = {name: start_key(number, AUDIT) for name, number in numbers.items() if number is not None}
         return self._result(request, encode([audit_object(entry) for entry in page.entries]), keys)
+
+    async def _answered(self, answer: Answer, request: wire.Request) -> bytes:
+        return self._result(request, await answer(request))
 
     async def _take_snapshot(self, request: wire.SnapshotRequest) -> bytes:
         return self._result(request, encode(asdict(await self._operations.snapshot())))

@@ -88,6 +88,12 @@ class BadStartKey(Refused):
     reply = "bad_start_key"
 
 
+class NoSchedule(Refused):
+    """No such schedule, as far as this account may know."""
+
+    reply = "no_schedule"
+
+
 class AlreadyStarted(Refused):
     """The task was started before."""
 

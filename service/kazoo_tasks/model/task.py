@@ -61,6 +61,7 @@ class Task(NamedTuple):
         priority: From 0 to 9, the higher the sooner; that of its function if not given.
         retrying: Its attempts, if there may be several.
         began_at: When it was last handed to a child.
+        schedule_id: Of the schedule that started it.
         concurrency_key: Those of an account with the same one run one after the other, or as its function says.
     """
 
@@ -86,6 +87,7 @@ class Task(NamedTuple):
     concurrency_key: str | None = None
     retrying: Retrying | None = None
     began_at: int | None = None
+    schedule_id: str | None = None
 
     @property
     def retry_at(self) -> int | None:

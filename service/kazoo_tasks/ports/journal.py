@@ -12,6 +12,7 @@ from typing import Protocol
 
 from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Remembered
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.model.task import Task
 
 
@@ -25,12 +26,14 @@ class Loaded:
         remembered: Every remembered answer, oldest first; consumed once. A later one for the same request replaces
             an earlier one.
         next_seq: The lowest `seq` that was never given to a task.
+        documents: Every document; consumed once.
     """
 
     epoch: int
     tasks: Iterable[Task]
     remembered: Iterable[Remembered]
     next_seq: int
+    documents: Iterable[Document] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,9 @@ class Journal(Protocol):
         changes: Sequence[Change],
         remembered: Sequence[Remembered] = (),
         audited: Sequence[AuditEntry] = (),
+        documents: Sequence[Document] = (),
     ) -> asyncio.Future[None]:
-        """Make changes, remembered answers and what the audit says durable together, whether it is awaited or not.
+        """Make changes and all that belongs to them durable together, whether it is awaited or not.
 
         The futures are resolved in the order of the calls.
 

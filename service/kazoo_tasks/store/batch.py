@@ -12,6 +12,7 @@ from typing import Final
 
 from kazoo_tasks.model.audit import AuditEntry
 from kazoo_tasks.model.change import Change, Kind, Remembered
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.model.task import Task
 
 #: Bounds of one transaction: beyond them the waiters' delay grows faster than the throughput.
@@ -27,6 +28,7 @@ class Commit:
     changes: Sequence[Change]
     remembered: Sequence[Remembered]
     audited: Sequence[AuditEntry]
+    documents: Sequence[Document]
     future: asyncio.Future[None]
 
 
@@ -38,12 +40,14 @@ class Batch:
 
     Attributes:
         tasks: By `seq`: the task as it is after the batch, `None` when it is gone.
+        documents: By kind and id: the text that they have after it, `None` when they are gone.
         growth: How many more tasks there are after it.
     """
 
     tasks: dict[int, Task | None] = field(default_factory=dict)
     remembered: list[Remembered] = field(default_factory=list)
     audited: list[AuditEntry] = field(default_factory=list)
+    documents: dict[tuple[str, str], bytes | None] = field(default_factory=dict)
     futures: list[asyncio.Future[None]] = field(default_factory=list)
     growth: int = 0
     size: int = 0
@@ -60,6 +64,9 @@ class Batch:
         self.audited.extend(commit.audited)
         self.size += sum(_BYTES_OF_A_ROW + len(answer.reply) for answer in commit.remembered)
         self.size += _BYTES_OF_A_ROW * len(commit.audited)
+        for document in commit.documents:
+            self.documents[document.kind, document.id] = document.text
+            self.size += _BYTES_OF_A_ROW + len(document.text or b"")
         for kind, task in commit.changes:
             if kind is Kind.REMOVED:
                 self.tasks[task.seq] = None

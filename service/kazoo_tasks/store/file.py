@@ -164,13 +164,14 @@ class JournalFile:
         meta = self._check_and_upgrade(connection)
         tasks = row.read_tasks(connection, _progress(connection))
         remembered = row.read_remembered(connection)
+        documents = row.read_documents(connection)
         self.audit.open(connection)
         self._tasks = len(tasks)
         self._answer_bytes = sum(answer.size for answer in remembered)
         next_seq = max(meta["next_seq"], tasks[-1].seq + 1 if tasks else 1)
         epoch = max(meta["epoch"], before) + 1
         self._begin_epoch(epoch)
-        return Loaded(epoch, iter(tasks), iter(remembered), next_seq)
+        return Loaded(epoch, iter(tasks), iter(remembered), next_seq, iter(documents))
 
     def _check_there(self) -> None:
         """Refuse before SQLite sees it: to a file without content it makes a new one, and deletes the log beside it."""
@@ -279,6 +280,7 @@ def _create(connection: sqlite3.Connection) -> None:
 def _put(connection: sqlite3.Connection, batch: Batch) -> None:
     row.put_tasks(connection, [task for task in batch.tasks.values() if task])
     row.remember(connection, batch.remembered)
+    row.put_documents(connection, batch.documents)
     removed = [seq for seq, task in batch.tasks.items() if task is None]
     if removed:
         row.remove_tasks(connection, removed)

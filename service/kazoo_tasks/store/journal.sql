@@ -93,22 +93,35 @@ ALTER TABLE task ADD COLUMN retry BLOB;
 ALTER TABLE task ADD COLUMN retry_at INTEGER;
 ALTER TABLE task ADD COLUMN history BLOB; -- JSON texts of the attempts before the last one, with commas between
 ALTER TABLE task ADD COLUMN began_at INTEGER;
+ALTER TABLE task ADD COLUMN schedule_id TEXT;
+-- What is kept beside tasks, as JSON text: schedules.
+CREATE TABLE document (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    text BLOB NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
 
 -- For reading an older file as the newest release would, without changing it.
 -- name: view_1
 CREATE TEMP VIEW task AS SELECT *, NULL AS checkpoint, NULL AS version, NULL AS priority, NULL AS start_at,
-    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
+    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at,
+    NULL AS schedule_id FROM main.task
 
 -- name: view_2
 CREATE TEMP VIEW task AS SELECT *, NULL AS version, NULL AS priority, NULL AS start_at,
-    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
+    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at,
+    NULL AS schedule_id FROM main.task
 
 -- name: view_3
 CREATE TEMP VIEW task AS SELECT *, NULL AS priority, NULL AS start_at,
-    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
+    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at,
+    NULL AS schedule_id FROM main.task
 
 -- name: view_4
-CREATE TEMP VIEW task AS SELECT *, NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at FROM main.task
+CREATE TEMP VIEW task AS SELECT *,
+    NULL AS concurrency_key, NULL AS retry, NULL AS retry_at, NULL AS history, NULL AS began_at,
+    NULL AS schedule_id FROM main.task
 
 -- name: read_meta
 SELECT key, value FROM meta
@@ -125,18 +138,27 @@ SELECT count(*) FROM task
 -- name: read_tasks
 SELECT seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
        stop_asked, error, result, progress, checkpoint, version, priority, start_at,
-       concurrency_key, retry, retry_at, history, began_at
+       concurrency_key, retry, retry_at, history, began_at, schedule_id
 FROM task ORDER BY seq
 
 -- name: put_tasks
 INSERT OR REPLACE INTO task (
     seq, id, account_id, module, function, arguments, submitted_at, started_at, ended_at, attempt, epoch,
     stop_asked, error, result, progress, checkpoint, version, priority,
-    start_at, concurrency_key, retry, retry_at, history, began_at
+    start_at, concurrency_key, retry, retry_at, history, began_at, schedule_id
 ) VALUES :rows
 
 -- name: remove_tasks
 DELETE FROM task WHERE seq IN (VALUES :rows)
+
+-- name: put_documents
+INSERT OR REPLACE INTO document (kind, id, text) VALUES :rows
+
+-- name: remove_documents
+DELETE FROM document WHERE (kind, id) IN (VALUES :rows)
+
+-- name: read_documents
+SELECT kind, id, text FROM document ORDER BY kind, id
 
 -- name: read_remembered
 SELECT owner, msg_id, digest, reply, at FROM remembered ORDER BY number

@@ -14,6 +14,7 @@ from itertools import count
 from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery, named, page_of
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.model.task import Task
 from kazoo_tasks.ports import Loaded, SnapshotInfo
 from kazoo_tasks.store.batch import Batch, Commit
@@ -30,6 +31,7 @@ class MemoryJournal:
         self._tasks: dict[int, Task] = {}
         self._remembered: list[Remembered] = []
         self._audit: list[AuditEntry] = []
+        self._documents: dict[tuple[str, str], bytes | None] = {}
         self._audit_kept: tuple[int, int] = 0, sys.maxsize
         self._next_seq = 1
         self._epoch = 0
@@ -51,14 +53,16 @@ class MemoryJournal:
         self._waiting.clear()
         self._broken = None
         self._epoch += 1
+        documents = [Document(*key, text) for key, text in self._documents.items() if text is not None]
         tasks = sorted(self._tasks.values(), key=lambda task: task.seq)
-        return Loaded(self._epoch, iter(tasks), iter(list(self._remembered)), self._next_seq)
+        return Loaded(self._epoch, iter(tasks), iter(list(self._remembered)), self._next_seq, documents)
 
     def commit(
         self,
         changes: Sequence[Change],
         remembered: Sequence[Remembered] = (),
         audited: Sequence[AuditEntry] = (),
+        documents: Sequence[Document] = (),
     ) -> asyncio.Future[None]:
         """Keep it in the next turn of the event loop, never before: nobody shall rely on it sooner.
 
@@ -69,7 +73,9 @@ class MemoryJournal:
         future: asyncio.Future[None] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._write)
-        self._waiting.append(Commit(tuple(changes), tuple(remembered), tuple(audited), future))
+        self._waiting.append(
+            Commit(tuple(changes), tuple(remembered), tuple(audited), tuple(documents), future)
+        )
         return future
 
     def forget(self, before: int, max_bytes: int) -> None:
@@ -140,6 +146,7 @@ class MemoryJournal:
                 self._tasks.pop(seq, None)
             else:
                 self._tasks[seq] = task
+        self._documents.update(batch.documents)
         self._remembered += batch.remembered
         self._keep_audited(batch.audited)
         if self._forgetting is not None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final
 
 from kazoo_tasks.model.change import Remembered
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.model.task import Retrying, Task
 from kazoo_tasks.store.statement import SQL, for_rows
 
@@ -63,6 +64,18 @@ def read_remembered(connection: sqlite3.Connection) -> list[Remembered]:
     return answers
 
 
+def put_documents(connection: sqlite3.Connection, documents: Mapping[tuple[str, str], bytes | None]) -> None:
+    """Write documents, whether they are new or not, and remove those without a text."""
+    there = [(*key, text) for key, text in documents.items() if text is not None]
+    write(connection, "put_documents", there)
+    write(connection, "remove_documents", [key for key, text in documents.items() if text is None])
+
+
+def read_documents(connection: sqlite3.Connection) -> list[Document]:
+    """Every document."""
+    return [Document(*row) for rows in _chunks(connection, "read_documents") for row in rows]
+
+
 def write(connection: sqlite3.Connection, name: str, rows: Sequence[tuple[object, ...]]) -> None:
     """Run a statement over rows, many at a time."""
     for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -98,6 +111,7 @@ def _task_row(task: Task) -> tuple[object, ...]:
         task.concurrency_key,
         *(task.retrying or _NEVER_RETRIED),
         task.began_at,
+        task.schedule_id,
     )
 
 
@@ -128,6 +142,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             concurrency_key,
             Retrying(retry, retry_at, history) if retry or history else None,
             began_at,
+            word(schedule_id, schedule_id),
         )
         for (
             seq,
@@ -154,6 +169,7 @@ def _tasks(rows: Sequence[tuple[Any, ...]], words: dict[Hashable, Any]) -> list[
             retry_at,
             history,
             began_at,
+            schedule_id,
         ) in rows
     ]
 

@@ -16,6 +16,7 @@ import structlog
 from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import CannotStart, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.ports import Clock, Loaded, SnapshotInfo
 from kazoo_tasks.store.directory import DataDirectory
 from kazoo_tasks.store.file import Forgetting, JournalFile
@@ -71,6 +72,7 @@ class SqliteJournal:
         changes: Sequence[Change],
         remembered: Sequence[Remembered] = (),
         audited: Sequence[AuditEntry] = (),
+        documents: Sequence[Document] = (),
     ) -> asyncio.Future[None]:
         """Have it written, with whatever else waits, in the order of the calls.
 
@@ -82,7 +84,7 @@ class SqliteJournal:
         """
         if self._writer is None:
             return _refused(StoreBroken("the journal is not open"))
-        return self._writer.commit(changes, remembered, audited)
+        return self._writer.commit(changes, remembered, audited, documents)
 
     def forget(self, before: int, max_bytes: int) -> None:
         """Drop answers older than these Gregorian seconds and the oldest of too many, some with each later commit.

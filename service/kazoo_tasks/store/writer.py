@@ -21,6 +21,7 @@ import structlog
 from kazoo_tasks.model.audit import AuditEntry
 from kazoo_tasks.model.change import Change, Remembered
 from kazoo_tasks.model.errors import KazooTasksError, StoreBroken, StoreUnavailable
+from kazoo_tasks.model.schedule import Document
 from kazoo_tasks.store.batch import MAX_BYTES, Batch, Commit
 
 T = TypeVar("T")
@@ -67,12 +68,13 @@ class Writer:
         changes: Sequence[Change],
         remembered: Sequence[Remembered],
         audited: Sequence[AuditEntry] = (),
+        documents: Sequence[Document] = (),
     ) -> asyncio.Future[None]:
         """Have it written with whatever else waits."""
         future: asyncio.Future[None] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(Commit(changes, remembered, audited, future))
+        self._gathered.append(Commit(changes, remembered, audited, documents, future))
         return future
 
     def run(self, call: Callable[[], T]) -> asyncio.Future[T]:

@@ -47,7 +47,7 @@ class RestTasks(BaseModel):
     tasks: list[RestTask] = Field(max_length=MAX_BULK)
 
 
-_NO_WISHES: Final = (None, None, None, None)
+_NO_WISHES: Final = (None, None, None, None, None)
 
 
 def task_text(task: Task) -> bytes:
@@ -95,7 +95,7 @@ def task_object(task: Task) -> dict[str, Any]:
     if started_at is not None:
         shown["started_at"] = started_at
     shown["submitted_at"] = task.submitted_at
-    wishes = (task.priority, task.start_at, task.concurrency_key, task.retrying)
+    wishes = (task.priority, task.start_at, task.concurrency_key, task.retrying, task.schedule_id)
     return shown if wishes == _NO_WISHES else _with_wishes(shown, task)
 
 
@@ -104,6 +104,7 @@ def _with_wishes(shown: dict[str, Any], task: Task) -> dict[str, Any]:
         "priority": task.priority,
         "start_at": task.start_at,
         "concurrency_key": task.concurrency_key,
+        "schedule_id": task.schedule_id,
     }
     if task.retrying is not None:
         policy = task.retrying.policy

@@ -8,29 +8,26 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from kazoo_tasks.model.errors import BadRequest
 from kazoo_tasks.model.task import Status
-from kazoo_tasks.wire.attempt import RetryPolicy
 from kazoo_tasks.wire.codec import encode
 from kazoo_tasks.wire.field import (
     MAX_BULK,
     MAX_PAGE,
     AccountId,
-    ConcurrencyKey,
-    Delay,
     GregorianSeconds,
     Name,
-    Priority,
-    StartAt,
     TaskId,
     Text,
     Told,
 )
 from kazoo_tasks.wire.header import Header
+from kazoo_tasks.wire.schedule import NewSchedule, ScheduleChanges, ScheduleId
 from kazoo_tasks.wire.validation import not_listed, problem, validated
+from kazoo_tasks.wire.wishes import Later, NewTask, Wishes
 
 DEFAULT_PAGE: Final = 1_000
 #: Below the 2 s that a caller waits.
@@ -41,37 +38,6 @@ _WHO: Final = {
     *("auth_account_id", "request_id", "client_ip"),
 }
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE)]
-
-
-def _optional(alias: str) -> Any:
-    """A field that came after the first release: without it a request has the digest that it had then."""
-    return Field(None, alias=alias, exclude_if=lambda value: value is None)
-
-
-class _Later(BaseModel):
-    start_at: StartAt | None = _optional("Start-At")
-    delay: Delay | None = _optional("Delay")
-
-
-class _Wishes(_Later):
-    priority: Priority | None = _optional("Priority")
-    concurrency_key: ConcurrencyKey | None = _optional("Concurrency-Key")
-    retry: RetryPolicy | None = _optional("Retry")
-
-    @property
-    def wishes(self) -> dict[str, Any]:
-        """What is said of how a task is to be run."""
-        return {name: said for name in _Wishes.model_fields if (said := getattr(self, name)) is not None}
-
-
-class NewTask(_Wishes):
-    """What shall be run: a module of the catalogue, a function of it, and its arguments."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-    module: Name = Field(alias="Module")
-    function: Name = Field(alias="Function")
-    arguments: list[Any] = Field(alias="Arguments")
 
 
 class Request(Header):
@@ -120,7 +86,7 @@ class LookupRequest(Request):
     function: Name | None = Field(None, alias="Action")
 
 
-class AddRequest(_Wishes, Request):
+class AddRequest(Wishes, Request):
     """Add one task, or many of one account together; all or none."""
 
     model_config = ConfigDict(
@@ -248,7 +214,7 @@ class AuditRequest(Request):
     start_key: Text | None = Field(None, alias="Start-Key")
 
 
-class StartRequest(_Later, OneTaskRequest):
+class StartRequest(Later, OneTaskRequest):
     """Run a pending task, now or later."""
 
     key = "start"
@@ -274,6 +240,58 @@ class RemoveRequest(OneTaskRequest):
 
     key = "remove"
     event_name: Literal["remove_req"] = Field(alias="Event-Name")
+
+
+class ScheduleAddRequest(Request):
+    """Start a task again and again."""
+
+    key = "schedule_add"
+    event_name: Literal["schedule_add_req"] = Field(alias="Event-Name")
+    account_id: AccountId = Field(alias="Account-ID")
+    schedule: NewSchedule = Field(alias="Schedule")
+
+
+class ScheduleListRequest(Request):
+    """All schedules of an account."""
+
+    key = "schedule_list"
+    event_name: Literal["schedule_list_req"] = Field(alias="Event-Name")
+    account_id: AccountId = Field(alias="Account-ID")
+
+
+class OneScheduleRequest(Request):
+    """Something about one schedule; with an account that is not its own, it is not found."""
+
+    schedule_id: ScheduleId = Field(alias="Schedule-ID")
+
+
+class ScheduleReadRequest(OneScheduleRequest):
+    """How is a schedule?"""
+
+    key = "schedule_read"
+    event_name: Literal["schedule_read_req"] = Field(alias="Event-Name")
+
+
+class ScheduleChangeRequest(OneScheduleRequest):
+    """Change a schedule, pause it or resume it."""
+
+    key = "schedule_change"
+    event_name: Literal["schedule_change_req"] = Field(alias="Event-Name")
+    schedule: ScheduleChanges = Field(alias="Schedule")
+
+
+class ScheduleRunRequest(OneScheduleRequest):
+    """Start a schedule's task now."""
+
+    key = "schedule_run"
+    event_name: Literal["schedule_run_req"] = Field(alias="Event-Name")
+
+
+class ScheduleRemoveRequest(OneScheduleRequest):
+    """Remove a schedule."""
+
+    key = "schedule_remove"
+    event_name: Literal["schedule_remove_req"] = Field(alias="Event-Name")
 
 
 class SnapshotRequest(Request):
@@ -349,6 +367,12 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         StopRequest,
         RetryRequest,
         RemoveRequest,
+        ScheduleAddRequest,
+        ScheduleListRequest,
+        ScheduleReadRequest,
+        ScheduleChangeRequest,
+        ScheduleRunRequest,
+        ScheduleRemoveRequest,
         SnapshotRequest,
         PoolRequest,
         ReloadRequest,

@@ -28,14 +28,16 @@ from kazoo_tasks.wire.promise import (
     ReloadReply,
     RemoveReply,
     RetryReply,
+    ScheduleListReply,
+    ScheduleReply,
     SnapshotReply,
     StackReply,
     StartReply,
     StopReply,
     SuccessEnvelope,
-    TaskBody,
     TaskEvent,
 )
+from kazoo_tasks.wire.promised_body import TaskBody
 from kazoo_tasks.wire.reply import EVENTS
 from kazoo_tasks.wire.request import REQUESTS
 
@@ -52,6 +54,10 @@ _REPLIES: Final[dict[str, type[BaseModel]]] = {
     "pool": PoolReply,
     "start": StartReply,
     "retry": RetryReply,
+    **dict.fromkeys(
+        ("schedule_add", "schedule_read", "schedule_change", "schedule_run", "schedule_remove"), ScheduleReply
+    ),
+    "schedule_list": ScheduleListReply,
     "stop": StopReply,
     "remove": RemoveReply,
     "snapshot": SnapshotReply,

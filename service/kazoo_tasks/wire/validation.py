@@ -101,7 +101,7 @@ def merged(found: Iterable[tuple[tuple[str | int, ...], str, dict[str, object]]]
     """Problems gathered by path; several types at one path (a union) become one `type` rule."""
     result: Problems = {}
     for loc, rule, said in found:
-        rules = result.setdefault(_dotted(loc), {})
+        rules = result.setdefault(_dotted(loc) or "data", {})
         if rule == "type" and "type" in rules:
             targets = dict.fromkeys([*str(rules["type"]["target"]).split(", "), str(said["target"])])
             rules["type"] |= _type_rule(", ".join(targets))
@@ -136,7 +136,8 @@ def _type_rule(target: str) -> dict[str, object]:
 
 
 def _other(item: ErrorDetails, _: dict[str, Any]) -> tuple[str, dict[str, object]]:
-    return "invalid", {"message": item["msg"]}
+    said = item["msg"].removeprefix("Value error, ")
+    return "invalid", {"message": said[:1].upper() + said[1:]}
 
 
 def not_listed(path: str, words: Sequence[str], value: object) -> Problems:

@@ -11,7 +11,7 @@ from support.build import a_task
 
 def a_commit(*changes: Change) -> Commit:
     """A commit of these changes, with somebody waiting."""
-    return Commit(changes, (), (), asyncio.get_running_loop().create_future())
+    return Commit(changes, (), (), (), asyncio.get_running_loop().create_future())
 
 
 async def test_the_last_state_of_a_task_counts() -> None:
