@@ -21,7 +21,14 @@ from kazoo_tasks.core.runner import Launch, Runner
 from kazoo_tasks.core.task_logs import TaskLogs
 from kazoo_tasks.model.audit import AuditEntry, AuditPage, AuditQuery
 from kazoo_tasks.model.change import Change, Kind
-from kazoo_tasks.model.errors import BadArguments, NotFound, NotRunning, QuotaExceeded, Refused
+from kazoo_tasks.model.errors import (
+    BadArguments,
+    NotFound,
+    NotRunning,
+    QuotaExceeded,
+    Refused,
+    StoreUnavailable,
+)
 from kazoo_tasks.model.identity import TASK_ID_BYTES, task_id
 from kazoo_tasks.model.outcome import STOPPED_WAITING
 from kazoo_tasks.model.task import Retrying, Task
@@ -263,7 +270,11 @@ class Handlers:
         reply = task_text(over)
         answer = requester.answered(reply, self._ledger.answer_time())
         told = self._ledger.deeds_done(requester, [task])
-        await self._ledger.commit([Change(Kind.ENDED, over)], [answer], audited=told)
+        try:
+            await self._ledger.commit([Change(Kind.ENDED, over)], [answer], audited=told)
+        except StoreUnavailable:
+            self._runner.wait_again(self._ledger.registry.get(task.id))
+            raise
         return reply
 
     async def _stopped(self, requester: Requester, task: Task) -> bytes:

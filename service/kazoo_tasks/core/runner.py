@@ -6,10 +6,10 @@ Touches the pool through its port, and the ledger; asked by the handlers, told b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from math import inf
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from kazoo_tasks.core.background import BackgroundTasks
 from kazoo_tasks.core.ledger import Ledger
@@ -19,9 +19,10 @@ from kazoo_tasks.core.retries import Retries
 from kazoo_tasks.core.run_limits import RunLimits
 from kazoo_tasks.core.scheduler import Scheduler
 from kazoo_tasks.core.task_logs import TaskLogs
+from kazoo_tasks.core.words import Words
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import KazooTasksError, Refused, StoreUnavailable
-from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome, Succeeded
+from kazoo_tasks.model.outcome import STOPPED_WAITING, Outcome
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.model.task_log import LogPart
 from kazoo_tasks.ports import Assignment, SlotReport
@@ -50,14 +51,6 @@ class RunRules(NamedTuple):
     retries: Retries
 
 
-class _Heard(NamedTuple):
-    """What children said since it was written last, by task."""
-
-    reports: Mapping[str, bytes]
-    kept: Mapping[str, bytes]
-    over: Mapping[str, Outcome]
-
-
 class Runner:
     """Keeps the slots busy. Nothing is handed to a child before that it was is on disk."""
 
@@ -76,9 +69,7 @@ class Runner:
         self._pool = scheduler.pool
         self._background = background
         self._endings: dict[str, list[asyncio.Future[None]]] = {}
-        self._over: dict[str, Outcome] = {}
-        self._reports: dict[str, bytes] = {}
-        self._kept: dict[str, bytes] = {}
+        self._words = Words(ledger, logs, rules.retries)
         self._round_due = self._writing = False
         self._watching: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
@@ -172,6 +163,17 @@ class Runner:
         if endings:
             await asyncio.wait(endings, timeout=grace_s)
 
+    def wait_again(self, task: Task) -> None:
+        """Let a task go on that was withdrawn, since its end could not be written."""
+        if task.status is Status.RUNNING:
+            self.scheduler.keep([self._assignment(task)])
+            self._watch_claims()
+        elif task.retry_at is not None and task.retry_at > self._ledger.now():
+            self.scheduler.put_off(task.id)
+        else:
+            wait_for_slot(task, self.limits.catalogue, self.scheduler)
+        self._come_round()
+
     def try_again(self, task: Task) -> None:
         """Let a task wait for a slot whose next attempt is due."""
         if self.scheduler.is_put_off(task.id):
@@ -195,7 +197,7 @@ class Runner:
 
     def ended(self, task_id: str, outcome: Outcome) -> None:
         """See `ports.PoolWatcher`."""
-        self._over[task_id] = outcome
+        self._words.over[task_id] = outcome
         self.scheduler.ended(task_id, outcome)
         self._come_round()
 
@@ -212,7 +214,7 @@ class Runner:
 
     def progressed(self, task_id: str, progress: bytes) -> None:
         """See `ports.PoolWatcher`."""
-        self._reports[task_id] = progress
+        self._words.reports[task_id] = progress
         self._come_round()
 
     def said(self, task_id: str, part: LogPart) -> None:
@@ -223,7 +225,7 @@ class Runner:
 
     def checkpointed(self, task_id: str, checkpoint: bytes) -> None:
         """See `ports.PoolWatcher`."""
-        self._kept[task_id] = checkpoint
+        self._words.kept[task_id] = checkpoint
         self._come_round()
 
     # --- what comes up together is written together ---
@@ -240,13 +242,13 @@ class Runner:
             self._background.start(self._assign(chosen), "assign")
         self._look_later()
         # While the disk has one commit of ends, those that come up gather for the next.
-        if not self._writing and self._heard():
+        if not self._writing and self._words:
             self._writing = True
             try:
-                await self._hear()
+                self._tell_ended(await self._words.write())
             finally:
                 self._writing = False
-            if self._heard():
+            if self._words:
                 self._come_round()
 
     def _look_later(self) -> None:
@@ -264,9 +266,6 @@ class Runner:
     def _look(self) -> None:
         self._looking = None
         self._come_round()
-
-    def _heard(self) -> bool:
-        return bool(self._reports or self._kept or self._over)
 
     def _claimed(self, task: Task, kind: Kind) -> Launch:
         assigned = self._as_assigned(task)
@@ -351,50 +350,6 @@ class Runner:
             for ended in self._endings.pop(task_id, ()):
                 if not ended.done():
                     ended.set_result(None)
-
-    async def _hear(self) -> None:
-        """Write down what children said: reports before ends, since a task that has ended takes no more of them."""
-        heard = _Heard(self._reports, self._kept, self._over)
-        self._reports, self._kept, self._over = {}, {}, {}
-        async with self._ledger.locks.hold(*{**heard.reports, **heard.kept, **heard.over}):
-            await self._write(heard)
-        for task_id in heard.over:
-            with suppress(Refused):  # removed by whoever waited for its end
-                self._logs.ended(self._ledger.registry.get(task_id))
-        self._tell_ended(heard.over)
-
-    async def _write(self, heard: _Heard) -> None:
-        try:
-            await self._ledger.commit(list(self._changes(heard)))
-        except StoreUnavailable:
-            if heard.kept or heard.over:  # reports alone may get lost: the next one tells more anyway
-                await asyncio.sleep(_RETRY_S)
-                await self._write(heard)
-
-    def _changes(self, heard: _Heard) -> Iterator[Change]:
-        tasks: dict[str, Task] = {}
-        steps: tuple[tuple[Mapping[str, Any], Callable[[Task, Any], Change]], ...] = (
-            (heard.reports, lambda task, progress: Change(Kind.PROGRESSED, task.report(progress))),
-            (heard.kept, lambda task, checkpoint: Change(Kind.CHECKPOINTED, task.keep(checkpoint))),
-            (heard.over, self._end),
-        )
-        for said, step in steps:
-            for task_id, word in said.items():
-                # A word about what is over or gone must not cost those that it came with.
-                with suppress(Refused):
-                    change = step(tasks.get(task_id) or self._ledger.registry.get(task_id), word)
-                    tasks[task_id] = change.task
-                    yield change
-
-    def _end(self, task: Task, outcome: Outcome) -> Change:
-        ended_at = self._ledger.end_time(task)
-        if isinstance(outcome, Succeeded):
-            return Change(Kind.ENDED, task.succeed(ended_at, outcome.result))
-        retry_at = self.retries.retry_at(task, outcome, self._ledger.now())
-        if retry_at is None:
-            return Change(Kind.ENDED, task.fail(ended_at, outcome.text()))
-        history = history_with(task, ended_at, outcome.text())
-        return Change(Kind.RETRYING, task.try_again(retry_at, history))
 
     def _assignment(self, task: Task) -> Assignment:
         what = (task.id, task.module, task.function, task.arguments, task.attempt, task.account_id)

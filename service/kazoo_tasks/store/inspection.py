@@ -20,6 +20,7 @@ from kazoo_tasks.model.task import Task
 from kazoo_tasks.store import database, row
 from kazoo_tasks.store.audit import read_all
 from kazoo_tasks.store.statement import SCHEMA, SQL
+from kazoo_tasks.wire.attempt import retry_of
 from kazoo_tasks.wire.codec import decode_stored
 
 #: Beyond it a number is no count of anything here.
@@ -144,6 +145,13 @@ def _value(text: bytes) -> Any:
         return _NO_JSON
 
 
+def _is_policy(text: bytes | None) -> bool:
+    try:
+        return text is None or bool(retry_of(text))
+    except (Corrupt, ValueError):
+        return False
+
+
 _HAS: Final[dict[str, Callable[[Task], bool]]] = {
     "a seq that was given out": lambda task: 0 < task.seq <= _MOST,
     "an id": lambda task: TASK_ID.fullmatch(task.id) is not None,
@@ -154,5 +162,9 @@ _HAS: Final[dict[str, Callable[[Task], bool]]] = {
     "a JSON array as arguments": lambda task: isinstance(_value(task.arguments), list),
     "JSON as result": lambda task: task.result is None or _value(task.result) is not _NO_JSON,
     "JSON as checkpoint": lambda task: task.checkpoint is None or _value(task.checkpoint) is not _NO_JSON,
+    "a policy of its retries that is one": lambda task: _is_policy(task.retrying and task.retrying.policy),
+    "JSON as history": lambda task: (
+        task.retrying is None or _value(b"[%b]" % (task.retrying.history or b"")) is not _NO_JSON
+    ),
     "JSON as progress": lambda task: task.progress is None or _value(task.progress) is not _NO_JSON,
 }

@@ -11,7 +11,7 @@ from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.order import Draft
 from kazoo_tasks.core.recovery import resume, settle
 from kazoo_tasks.model.change import Change, Kind
-from kazoo_tasks.model.errors import BadArguments, NotFailed, NotRunning, TaskRunning
+from kazoo_tasks.model.errors import BadArguments, NotFailed, NotRunning, StoreUnavailable, TaskRunning
 from kazoo_tasks.model.outcome import Failed, Failure
 from kazoo_tasks.model.task import Status, Task
 from kazoo_tasks.wire.attempt import attempts_text
@@ -234,3 +234,22 @@ def test_an_author_has_to_say_what_is_tried_again() -> None:
     """Of a function that may not run again after any end."""
     with pytest.raises(ValueError, match="not idempotent"):
         task(retry=Retry(3))
+
+
+async def test_a_stop_that_cannot_be_written_takes_nothing_out_of_the_queue() -> None:
+    """What waits for a slot, what waits for its next attempt, and what is claimed ahead: each goes on as it was."""
+    office = await an_office()
+    retried = await started(office, "named")
+    office.chance = 1.0
+    await ended(office, retried, LATE)
+    running = [await started(office, "once") for _ in range(2)]
+    waits = await started(office, "once")
+    for task_id in (retried, waits):
+        office.journal.fail_next(StoreUnavailable("no room"))
+        with pytest.raises(StoreUnavailable):
+            await office.stop(task_id)
+    for task_id in running:
+        await ended(office, task_id, LATE)
+    assert list(office.pool.running) == [waits]
+    await later(office, 100)
+    assert office.pool.running[retried].attempt == 2

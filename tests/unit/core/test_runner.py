@@ -215,7 +215,8 @@ async def test_a_full_disk_delays_and_loses_nothing(
     office: Office, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
     """An end is offered again, an assignment waits again."""
-    monkeypatch.setattr("kazoo_tasks.core.runner._RETRY_S", 0.001)
+    for room in ("runner", "words"):
+        monkeypatch.setattr(f"kazoo_tasks.core.{room}._RETRY_S", 0.001)
     ids = [(await office.add())["id"] for _ in range(3)]
     office.runner.scheduler.hold() if kind is Kind.ASSIGNED else None
     for task_id in ids:
