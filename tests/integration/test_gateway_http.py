@@ -142,7 +142,7 @@ class TestBody:
     @pytest.mark.parametrize(
         ("body", "encoding", "said"),
         [
-            (gzip.compress(BODY)[:-9], "gzip", "a cut stream"),
+            (gzip.compress(BODY, mtime=0)[:-9], "gzip", "a cut stream"),
             (BODY, "gzip", "expected gzip"),
             (BODY, "br", "br"),
         ],

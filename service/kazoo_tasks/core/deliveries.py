@@ -45,6 +45,16 @@ class Deliveries:
         with suppress(StoreUnavailable):
             await self._ledger.commit([], [counted])
 
+    async def answered(self, body: bytes) -> None:
+        """Clear it, since it was dealt with: whatever ends the service from here on, this message does not."""
+        requester = _requester(body)
+        if not self._known(requester)[0]:
+            return
+        cleared = requester.answered(encode([0, 0]), self._ledger.answer_time())
+        # A store that takes nothing now lets it go on to be suspected, which harms nobody but itself.
+        with suppress(StoreUnavailable):
+            await self._ledger.commit([], [cleared])
+
     def _known(self, requester: Requester) -> tuple[int, int]:
         reply = self._ledger.recall(requester)
         if reply is None:

@@ -79,7 +79,9 @@ class Runner:
 
     def prepare(self, tasks: Sequence[Task], kind: Kind = Kind.STARTED) -> list[Launch]:
         """Decide how tasks that are being started begin: with a place at once, or waiting."""
-        claimed = self.scheduler.claim(tasks)
+        # What nobody offers any more is parked, as if it had waited.
+        offered = [task for task in tasks if self._is_offered(task)]
+        claimed = self.scheduler.claim(offered)
         return [
             self._claimed(task, kind)
             if task.id in claimed
@@ -267,6 +269,9 @@ class Runner:
         self._looking = None
         self._come_round()
 
+    def _is_offered(self, task: Task) -> bool:
+        return self.limits.catalogue.offer(task.module, task.function) is not None
+
     def _claimed(self, task: Task, kind: Kind) -> Launch:
         assigned = self._as_assigned(task)
         return Launch(assigned, (Change(kind, task), Change(Kind.ASSIGNED, assigned)), claimed=True)
@@ -275,7 +280,7 @@ class Runner:
         self.scheduler.place([self._assignment(launch.task) for launch in launches if launch.claimed])
         for launch in launches:
             if not launch.claimed:
-                self.scheduler.enqueue(launch.task)
+                wait_for_slot(launch.task, self.limits.catalogue, self.scheduler)
         self._watch_claims()
         self._come_round()
 

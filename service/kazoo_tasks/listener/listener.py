@@ -207,6 +207,8 @@ class Listener:
             await self._reply(request, await self._decided(request, verb))
             await delivery.ack()
             self.counts[request.key] += 1
+            if delivery.redelivered:
+                await self._handlers.deliveries.answered(delivery.body)
         except BusUnavailable:
             # Not acked: it comes again over the next connection, and is recognised if it had an effect. This one
             # may look alive, and would keep it for ever.

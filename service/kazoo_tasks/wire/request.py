@@ -323,11 +323,7 @@ class BreakerRequest(Request):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "dependentRequired": {
-                "Module": ["Function", "Open"],
-                "Function": ["Module", "Open"],
-                "Open": ["Module", "Function"],
-            }
+            "dependentRequired": {"Module": ["Function", "Open"], "Function": ["Open"], "Open": ["Module"]}
         }
     )
     key = "breaker"

@@ -252,6 +252,21 @@ async def test_what_the_store_cannot_settle_after_a_reload_stays_parked() -> Non
     assert not office.runner.scheduler.parked
 
 
+async def test_what_is_started_after_its_function_went_is_parked() -> None:
+    """And runs when it is back."""
+    office = await Office().open()
+    task_id = (await office.add())["id"]
+    office.catalogue.become(Catalogue([]))
+    await office.start(task_id)
+    await office.settled()
+    explained = office.handlers.explain(office.ledger.registry.get(task_id))
+    assert (explained["reason"], explained["waits_for"]) == ("parked", "timer.sleep is no longer offered")
+    office.catalogue.become(Catalogue([timer]))
+    await office.runner.review()
+    await office.settled()
+    assert list(office.pool.running) == [task_id]
+
+
 async def full(office: Office, *drafts: Draft) -> list[str]:
     """Tasks that wait, since others have all slots."""
     await office.add(*[Draft("timer", "sleep", [n]) for n in range(office.pool.size)], start=True)

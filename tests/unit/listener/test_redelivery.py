@@ -54,16 +54,32 @@ def adding() -> Handed:
     return Handed(encode(a_message("add_req", **fields)), redelivered=False, routing_key="tasks.add")
 
 
-async def test_a_message_that_three_starts_ended_with_is_a_dead_letter() -> None:
-    """It would be the end of the fourth as well; its reason is logged."""
-    journal, body = MemoryJournal(), encode(NOTHING)
-    ends = [await end(await start(journal), Handed(body, redelivered=False))]
-    with capture_logs() as logs:
-        ends += [await end(await start(journal), Handed(body)) for _ in range(3)]
+async def killed_by(journal: MemoryJournal, body: bytes) -> None:
+    """A start that takes a message again, and ends before it is answered."""
+    service = await start(journal)
+    service.listener._open = lambda _: asyncio.sleep(0)  # type: ignore[method-assign,assignment]  # the end of it
+    await service.listener.handle(Handed(body))
+    await service.office.settled()
 
-    assert ends == ["acked", "acked", "acked", "rejected"]
+
+async def test_a_message_that_three_starts_ended_with_is_a_dead_letter() -> None:
+    """It would be the end of the fourth as well; its reason is logged. The first was no repetition."""
+    journal, body = MemoryJournal(), encode(NOTHING)
+    for _ in range(2):
+        await killed_by(journal, body)
+    with capture_logs() as logs:
+        assert await end(await start(journal), Handed(body)) == "rejected"
+
     (dead_lettered,) = [line for line in logs if line["event"] == "listener.dead_lettered"]
     assert dead_lettered["reason"] == "its last three deliveries ended with the service"
+
+
+async def test_what_is_answered_each_time_is_never_suspected() -> None:
+    """However many starts it came to again: none of them ended with it."""
+    journal, body = MemoryJournal(), encode(NOTHING)
+    assert [await end(await start(journal), Handed(body)) for _ in range(5)] == ["acked"] * 5
+    await killed_by(journal, body)
+    assert [await end(await start(journal), Handed(body)) for _ in range(3)] == ["acked"] * 3
 
 
 async def test_a_connection_that_is_lost_often_makes_nobody_suspect() -> None:
@@ -76,7 +92,7 @@ async def test_a_connection_that_is_lost_often_makes_nobody_suspect() -> None:
 async def test_a_suspect_is_alone() -> None:
     """What is in hand is finished first, and what comes meanwhile waits."""
     journal, body = MemoryJournal(), encode(NOTHING)
-    await end(await start(journal), Handed(body))
+    await killed_by(journal, body)
     service = await start(journal)
     commit, held = service.office.journal.commit, asyncio.get_running_loop().create_future()
     service.office.journal.commit = lambda *_: held  # type: ignore[method-assign]  # to hold it up
@@ -98,7 +114,7 @@ async def test_a_suspect_is_alone() -> None:
 async def test_a_kill_counts_against_what_was_taken_only() -> None:
     """Suspects that waited for their turn are as innocent as before."""
     journal, body = MemoryJournal(), encode(NOTHING)
-    await end(await start(journal), Handed(body))
+    await killed_by(journal, body)
     service = await start(journal)
     service.listener._gate.enter()  # something is in hand that does not end
     waits = Handed(body)
