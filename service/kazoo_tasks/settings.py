@@ -172,7 +172,7 @@ class Settings(BaseModel):
     account_stored: int | None = Field(
         None, ge=0, description="Tasks that an account may have at all; one more is refused."
     )
-    account_schedules: int = Field(1000, ge=0, description="Schedules that an account may have.")
+    account_schedules: int = Field(1000, ge=0, le=1000, description="Schedules that an account may have.")
     account_limits: dict[_AccountId, AccountLimits] = Field(
         {},
         description="The same for some accounts and their runs, by account id (in the environment: as JSON).",

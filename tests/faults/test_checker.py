@@ -177,6 +177,16 @@ def test_an_idempotent_task_may_run_once_more_for_each_kill() -> None:
     assert [violation.kind for violation in check(forger.evidence)] == [Kind.TWICE]
 
 
+def test_what_is_tried_again_is_tried_as_often_as_its_policy_has_it() -> None:
+    """And does not fail before that, unless somebody stopped it."""
+    forger = Forger()
+    forger.history.requests["msg1"].fields["Function"] = "retried"
+    forger.evidence.runs["msg1/0"] = 3
+    assert check(forger.evidence) == []
+    forger.evidence.runs["msg1/0"] = 4
+    assert [violation.kind for violation in check(forger.evidence)] == [Kind.TWICE]
+
+
 @pytest.mark.parametrize(
     ("forge", "kind"),
     [

@@ -17,7 +17,9 @@ from support.fault_history import NOT_NOW, READS, Body, Evidence, Outcome, Reque
 
 _CLASS: Final = re.compile(r"\(<[\d.]+>\) ([a-z]+): ")
 _IDEMPOTENT: Final = frozenset({"nap", "effect_again"})
-_EFFECTS: Final = frozenset({"effect", "effect_again"})
+_EFFECTS: Final = frozenset({"effect", "effect_again", "alone", "keyed", "retried"})
+#: How often one is tried, whatever is killed: it is not idempotent.
+_ATTEMPTS: Final = {"retried": 3}
 _KNOWN_REFUSALS: Final = frozenset({NOT_NOW, "already_started", "not_running", "task_running", "not_found"})
 #: Later than everything in the history.
 _AT_THE_END: Final = float("inf")
@@ -183,7 +185,8 @@ class Checker:
                 yield Violation(Kind.TWICE, f"{tag} was run {runs} times")
 
     def _allowed_runs(self, function: str) -> int:
-        return 1 + (self._evidence.service_kills if function in _IDEMPOTENT else 0)
+        kills = self._evidence.service_kills if function in _IDEMPOTENT else 0
+        return _ATTEMPTS.get(function, 1) + kills
 
     def _check_story(self, story: _Story) -> Iterator[Violation]:
         yield from _check_refusals(story)
@@ -217,7 +220,8 @@ class Checker:
             yield Violation(Kind.UNASKED, "it was stopped")
         expected = {
             "stopped": True,
-            "error": function == "fail",
+            # What is to stop is not tried again, however it ends.
+            "error": function == "fail" or (function in _ATTEMPTS and story.maybe("stop_req")),
             "interrupted": bool(self._evidence.service_kills) and function not in _IDEMPOTENT,
             "killed": self._evidence.children_killed,
         }

@@ -124,7 +124,11 @@ class Killer:
 
 async def children_killed(stage: Stage) -> Story:
     """A child is killed every 50 ms, by one of four signals, while many tasks are run."""
-    more: dict[str, Any] = {"steady": True, "children_killed": True, "settings": {"max_restarts": "100000"}}
+    more: dict[str, Any] = {
+        "steady": True,
+        "children_killed": True,
+        "settings": {"max_restarts": "100000", "breaker_deaths": "0"},
+    }
     folder = stage.folder / "children_killed"
     async with a_lab(folder, stage.url(), seed=stage.scale.seed, **more) as lab:
         await lab.start()

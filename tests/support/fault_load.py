@@ -37,6 +37,8 @@ _BREATH_S: Final = 0.01
 #: A walker that knows so many tasks removes some before it adds more, so that a long run does not only grow.
 _ENOUGH: Final = 60
 
+_KEYS: Final = ("one", "two")
+
 Body = dict[str, Any]
 
 
@@ -95,15 +97,20 @@ class Walker:
 
     def _new(self, tag: str, function: str | None) -> Body:
         duration_ms = self.chance.randrange(_LONGEST_MS)
+        key = self.chance.choice(_KEYS)
         choices: dict[str, list[Any]] = {
             "nothing": [tag],
             "nap": [tag, duration_ms],
             "fail": [tag],
             "effect": [tag, str(self.effects), duration_ms],
             "effect_again": [tag, str(self.effects), duration_ms],
+            "alone": [tag, str(self.effects), duration_ms],
+            "keyed": [tag, str(self.effects), duration_ms, key],
+            "retried": [tag, str(self.effects)],
         }
         chosen = function or self.chance.choice(list(choices))
-        return {"Module": MODULE, "Function": chosen, "Arguments": choices[chosen]}
+        new = {"Module": MODULE, "Function": chosen, "Arguments": choices[chosen]}
+        return {**new, "Concurrency-Key": key} if chosen == "keyed" else new
 
 
 @asynccontextmanager

@@ -3,10 +3,12 @@
 Imported by the service and its children; touches the files whose paths it is given.
 """
 
+import fcntl
 import os
 import time
+from pathlib import Path
 
-from kazoo_tasks import task
+from kazoo_tasks import Retry, context, task
 
 _MILLISECONDS = 1000
 
@@ -22,6 +24,19 @@ def _leave_a_line(path: str, tag: str) -> None:
 
 def _rest(duration_ms: int) -> None:
     time.sleep(duration_ms / _MILLISECONDS)
+
+
+def _exclusively(path: str, tag: str, duration_ms: int) -> str:
+    """Leave a line, and one that nobody asked for if somebody else is here."""
+    _leave_a_line(path.partition("?")[0], tag)
+    with Path(path).open("a", encoding="ascii") as here:
+        try:
+            # Whoever dies lets go of it.
+            fcntl.flock(here, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _leave_a_line(path.partition("?")[0], f"{tag}+beside-another")
+        _rest(duration_ms)
+    return tag
 
 
 @task
@@ -56,4 +71,25 @@ def effect_again(tag: str, path: str, duration_ms: int) -> str:
     """Do something that may be done again after an interruption."""
     _leave_a_line(path, tag)
     _rest(duration_ms)
+    return tag
+
+
+@task(max_running=1)
+def alone(tag: str, path: str, duration_ms: int) -> str:
+    """Find nobody else who runs this."""
+    return _exclusively(f"{path}?alone", tag, duration_ms)
+
+
+@task
+def keyed(tag: str, path: str, duration_ms: int, key: str) -> str:
+    """Find nobody else with this key."""
+    return _exclusively(f"{path}?{key}", tag, duration_ms)
+
+
+@task(retry=Retry(3, 1, on=("error",)))
+def retried(tag: str, path: str) -> str:
+    """Leave a line each time, and succeed at the third."""
+    _leave_a_line(path, tag)
+    if context().attempt < 3:
+        raise ValueError(tag)
     return tag

@@ -101,7 +101,7 @@ class Service:
         handlers = Handlers(self._catalogue, self._ledger, self._runner, self._logs, os.urandom)
         asked = AskedSnapshots(self._journal, clock.monotonic, settings.snapshot_asked_interval_s)
         rebuild = partial(rebuild_catalogue, paths, settings.max_arguments_bytes)
-        self.reload = Reload(self._pool, self._catalogue, rebuild, self._runner.review)
+        self.reload = Reload(self._pool, self._catalogue, rebuild, self._review)
         self._schedules = Schedules(
             self._ledger, self._runner, self._catalogue, os.urandom, settings.account_schedules
         )
@@ -212,6 +212,10 @@ class Service:
         await self._stack.aclose()
         # Below a name of their own: `stack`, a request's key, is one that structlog writes as a traceback.
         _log.info("service.stopped", requests=dict(self._listener.counts))
+
+    async def _review(self) -> None:
+        await self._runner.review()
+        self._schedules.review()
 
     async def _reload(self) -> None:
         with suppress(CannotReload):  # told by then

@@ -12,19 +12,20 @@ from functools import partial
 from typing import Any, Final
 
 from kazoo_tasks.core.answers import Requester
+from kazoo_tasks.core.audit import subject_of
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.ledger import Ledger
 from kazoo_tasks.core.occurrence import occur
 from kazoo_tasks.core.runner import Launch, Runner
 from kazoo_tasks.core.timers import Timers
+from kazoo_tasks.model.audit import OK, AuditEntry, Origin
 from kazoo_tasks.model.change import Change, Kind
 from kazoo_tasks.model.errors import (
     BadArguments,
-    NoFunction,
-    NoModule,
     NoSchedule,
     NotFound,
     QuotaExceeded,
+    Refused,
     StoreUnavailable,
     TaskRunning,
 )
@@ -34,6 +35,7 @@ from kazoo_tasks.model.task import Task
 from kazoo_tasks.wire.codec import decode_stored, encode
 from kazoo_tasks.wire.cron import next_time
 from kazoo_tasks.wire.schedule import (
+    SHOWN_TIMES,
     NewSchedule,
     ScheduleChanges,
     changed,
@@ -41,9 +43,12 @@ from kazoo_tasks.wire.schedule import (
     schedule_of,
     schedule_text,
 )
+from kazoo_tasks.wire.validation import problem
 
 KIND: Final = "schedule"
 _ID_BYTES: Final = 16
+#: So that a list of as many schedules as an account may have fits a message.
+_MAX_ARGUMENTS: Final = 4_096
 #: How long what the store refuses (full disk), or what a quota holds up, waits before it is tried again.
 _RETRY_S: Final = 1.0
 _QUOTA_RETRY_S: Final = 60
@@ -74,6 +79,8 @@ class Schedules:
         self._timers = Timers(ledger.now)
         # By the task whose end a schedule waits for.
         self._awaited: dict[str, str] = {}
+        # Those that wait for their function, and why.
+        self._parked: dict[str, str] = {}
 
     def load(self, documents: Iterable[Document]) -> None:
         """Take those of a former start."""
@@ -97,11 +104,11 @@ class Schedules:
             raise NoSchedule
         return schedule
 
-    def shown(self, schedule: Schedule) -> dict[str, Any]:
-        """One as it is shown, with why it starts nothing if its function is gone."""
-        shown = schedule_object(schedule)
-        if self._catalogue.offer(schedule.module, schedule.function) is None:
-            shown["parked"] = f"{schedule.module}.{schedule.function} is no longer offered"
+    def shown(self, schedule: Schedule, times: int = SHOWN_TIMES) -> dict[str, Any]:
+        """One as it is shown, with its next few times, and why it starts nothing if its function is gone."""
+        shown = schedule_object(schedule, times)
+        if (why := self._parked.get(schedule.id) or self._absence(schedule)) is not None:
+            shown["parked"] = why
         return shown
 
     async def add(self, requester: Requester, account_id: str, wanted: NewSchedule) -> bytes:
@@ -151,6 +158,13 @@ class Schedules:
             if schedule is not None:
                 self._set_timer(schedule)
 
+    def review(self) -> None:
+        """Look again at what waits for its function, since the catalogue is another."""
+        for schedule_id in list(self._parked):
+            del self._parked[schedule_id]
+            if (schedule := self._schedules.get(schedule_id)) is not None:
+                self._set_timer(schedule)
+
     async def run(self) -> None:
         """Start what is due, for ever; what a turn that failed had in hand is due again."""
         self._timers.begin()
@@ -164,6 +178,19 @@ class Schedules:
 
     async def _add(self, requester: Requester, account_id: str, wanted: NewSchedule) -> bytes:
         arguments = self._catalogue.check(wanted.module, wanted.function, wanted.arguments)
+        if len(arguments) > _MAX_ARGUMENTS:
+            said = f"Arguments must not be more than {_MAX_ARGUMENTS} bytes of JSON"
+            value = len(arguments)
+            raise BadArguments(
+                detail=dict(problem("arguments", "maxBytes", said, target=_MAX_ARGUMENTS, value=value))
+            )
+        # Of adds at one moment each counts those before it.
+        async with self._ledger.locks.hold(f"schedules of {account_id}"):
+            return await self._add_one_more(requester, account_id, arguments, wanted)
+
+    async def _add_one_more(
+        self, requester: Requester, account_id: str, arguments: bytes, wanted: NewSchedule
+    ) -> bytes:
         used = len(self._accounts.get(account_id, ()))
         if used >= self._most:
             detail: dict[str, object] = {"quota": "schedules", "limit": self._most, "used": used}
@@ -177,7 +204,10 @@ class Schedules:
         self, requester: Requester, account_id: str | None, wanted: str, changes: ScheduleChanges
     ) -> bytes:
         async with self._ledger.locks.hold(wanted):
-            return await self._put(requester, self._timed(changed(self.get(wanted, account_id), changes)))
+            was = self.get(wanted, account_id)
+            new = changed(was, changes)
+            is_timed_anew = (new.rule, new.paused) != (was.rule, was.paused)
+            return await self._put(requester, self._timed(new) if is_timed_anew else new)
 
     async def _remove(self, requester: Requester, account_id: str | None, wanted: str) -> bytes:
         async with self._ledger.locks.hold(wanted):
@@ -231,21 +261,19 @@ class Schedules:
             await asyncio.sleep(_RETRY_S)
 
     async def _occur(self, schedule: Schedule) -> None:
-        now = self._ledger.now()
-        occurrence = occur(schedule, now, is_going=self._is_going(schedule))
+        now, is_going, why = self._ledger.now(), self._is_going(schedule), self._hindrance(schedule)
+        occurrence = occur(schedule, now, can_start=not is_going and why is None)
         if occurrence is None:
             self._timers.unset(schedule.id)
-            if schedule.last_task is not None:
+            if is_going and schedule.last_task is not None:
                 self._awaited[schedule.last_task] = schedule.id
+            elif why is not None:
+                self._parked[schedule.id] = why
             return
         moved, tasks = occurrence.schedule, []
         if occurrence.due_at is not None:
-            try:
-                tasks = [self._task(schedule, now)]
-            except (NoModule, NoFunction, BadArguments):
-                pass  # `parked` tells of it
-            else:
-                moved = moved._replace(last_due_at=occurrence.due_at, last_task=tasks[0].id)
+            tasks = [self._task(schedule, now)]
+            moved = moved._replace(last_due_at=occurrence.due_at, last_task=tasks[0].id)
         await self._launch(_Step([moved], tasks))
 
     async def _launch(self, step: _Step, requester: Requester | None = None, reply: bytes = b"") -> None:
@@ -266,7 +294,10 @@ class Schedules:
                 self._keep(schedule)
 
         answers = [] if requester is None else [requester.answered(reply, self._ledger.answer_time())]
-        told = [] if requester is None else self._ledger.deeds_done(requester, step.tasks)
+        if requester is None:
+            told = [_started(task, now) for task in step.tasks]
+        else:
+            told = self._ledger.deeds_done(requester, step.tasks)
         documents = [_document(schedule) for schedule in step.schedules]
         await self._ledger.commit(changes, answers, settled, told, documents)
 
@@ -293,6 +324,24 @@ class Schedules:
             concurrency_key=schedule.concurrency_key,
             schedule_id=schedule.id,
         )
+
+    def _absence(self, schedule: Schedule) -> str | None:
+        if self._catalogue.offer(schedule.module, schedule.function) is None:
+            return f"{schedule.module}.{schedule.function} is no longer offered"
+        return None
+
+    def _hindrance(self, schedule: Schedule) -> str | None:
+        """Why it can start nothing, if its function is gone or takes other arguments by now."""
+        if (why := self._absence(schedule)) is not None:
+            return why
+        given = decode_stored(schedule.arguments)
+        try:
+            self._catalogue.check(
+                schedule.module, schedule.function, given if isinstance(given, list) else []
+            )
+        except Refused:
+            return f"{schedule.module}.{schedule.function} takes other arguments by now"
+        return None
 
     def _timed(self, schedule: Schedule) -> Schedule:
         if schedule.paused:
@@ -325,6 +374,11 @@ class Schedules:
         del own[schedule.id]
         if not own:
             del self._accounts[schedule.account_id]
+
+
+def _started(task: Task, at: int) -> AuditEntry:
+    detail = encode({"schedule_id": task.schedule_id, "start": True})
+    return AuditEntry(task.account_id, at, "add", OK, subject_of([task]), Origin(), detail)
 
 
 def _document(schedule: Schedule) -> Document:

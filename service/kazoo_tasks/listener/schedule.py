@@ -34,7 +34,9 @@ class ScheduleVerbs:
         }
 
     async def _list(self, request: wire.ScheduleListRequest) -> bytes:
-        return encode([self._schedules.shown(each) for each in self._schedules.list(request.account_id)])
+        return encode(
+            [self._schedules.shown(each, times=1) for each in self._schedules.list(request.account_id)]
+        )
 
     async def _read(self, request: wire.ScheduleReadRequest) -> bytes:
         return encode(self._schedules.shown(self._schedules.get(request.schedule_id, request.account_id)))

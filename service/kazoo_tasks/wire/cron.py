@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from functools import lru_cache
+from itertools import count, dropwhile, takewhile
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,7 +21,7 @@ MAX_CRON: Final = 120
 #: Year 0, from which Gregorian seconds count, is none that datetime has.
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_GREGORIAN: Final = 62_167_219_200
-_HOUR: Final = 1
+_HOURS: Final = 24
 
 
 def check_time_zone(name: str) -> str:
@@ -64,33 +65,65 @@ def next_time(rule: Rule, after: int, created_at: int) -> int | None:
     return next(times(rule, after, created_at), None)
 
 
-def next_times(rule: Rule, after: int, created_at: int, number: int) -> list[int]:
-    """The first few times of a rule after a moment, in Gregorian seconds."""
-    return list(islice(times(rule, after, created_at), number))
-
-
 def times(rule: Rule, after: int, created_at: int) -> Iterator[int]:
-    """All times of a rule after a moment, in Gregorian seconds.
+    """All times of a rule after a moment, in Gregorian seconds, soonest first.
 
-    Of an hour that a clock goes through twice only the first has the times of an expression that names hours; what an
-    hour that is left out would have had comes right after it. An expression for any hour goes on as time does.
+    A time of day that comes twice counts once, the first time; one that is left out counts when the clock goes on. What
+    is due in every hour goes by the time that passes: nothing is left out of an hour that comes twice.
     """
     if rule.interval is not None:
-        past = max(0, after - created_at) // rule.interval
-        while True:
-            past += 1
-            yield created_at + past * rule.interval
+        passed = max(0, (after - created_at) // rule.interval)
+        return count(created_at + (passed + 1) * rule.interval, rule.interval)
     if rule.cron is None:
-        return
+        return iter(())
     zone = ZoneInfo(rule.time_zone)
-    start = (_EPOCH + timedelta(seconds=after - _EPOCH_GREGORIAN)).astimezone(zone)
-    names_hours = not rule.cron.split()[_HOUR].startswith("*")
-    for moment in CronSim(rule.cron, start):
-        if names_hours and _is_second_time(moment):
-            continue
-        yield int((moment.astimezone(UTC) - _EPOCH).total_seconds()) + _EPOCH_GREGORIAN
+    # The first of an hour that comes twice is past in the second.
+    return dropwhile(lambda at: at <= after, _times(_plain(rule.cron), _local(after, zone)))
 
 
-def _is_second_time(moment: datetime) -> bool:
-    """Whether the clock has shown this before."""
-    return moment.fold == 1 and moment.replace(fold=0).utcoffset() != moment.utcoffset()
+def times_back(rule: Rule, until: int, since: int, created_at: int) -> Iterator[int]:
+    """The times of a rule from `since` to `until`, both included, latest first."""
+    if rule.interval is not None:
+        last = created_at + (until - created_at) // rule.interval * rule.interval
+        return takewhile(lambda at: at >= since, count(last, -rule.interval))
+    if rule.cron is None:
+        return iter(())
+    zone = ZoneInfo(rule.time_zone)
+    # What was due in the first of two hours is read as later than it is in the second.
+    start = _local(until + 1 + _fold_s(until, zone), zone)
+    found = _times(_plain(rule.cron), start, back=True)
+    return takewhile(lambda at: at >= since, dropwhile(lambda at: at > until, found))
+
+
+def _times(cron: str, start: datetime, *, back: bool = False) -> Iterator[int]:
+    last: int | None = None
+    for moment in CronSim(cron, start, reverse=back):
+        at = int((moment.astimezone(UTC) - _EPOCH).total_seconds()) + _EPOCH_GREGORIAN
+        if at != last:
+            yield at
+        last = at
+
+
+@lru_cache(maxsize=4096)
+def _plain(cron: str) -> str:
+    """The same expression without the stars that would have it go by the time that passes, unless it is every hour's.
+
+    To cron a star in the hours or the minutes means that: `*/15 2 * * *` would not be due where 2 o'clock is left out.
+    """
+    minute, hour, *days = cron.upper().split()
+    plain = " ".join([minute.replace("*", "0-59"), hour.replace("*", "0-23"), *days])
+    if len(CronSim(plain, _EPOCH).hours) < _HOURS:
+        return plain
+    return " ".join([minute, "*", *days])
+
+
+def _local(at: int, zone: ZoneInfo) -> datetime:
+    return (_EPOCH + timedelta(seconds=at - _EPOCH_GREGORIAN)).astimezone(zone)
+
+
+def _fold_s(at: int, zone: ZoneInfo) -> int:
+    """How much longer the hour around a moment is, since it comes twice."""
+    local = _local(at, zone)
+    first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
+    longer = (first or timedelta()) - (second or timedelta())
+    return max(0, int(longer.total_seconds()))

@@ -6,16 +6,17 @@ Pure; the journal keeps `schedule_text`, whoever asks reads `schedule_object`.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kazoo_tasks.model.schedule import MAX_CATCH_UP, Misfire, Rule, Schedule
 from kazoo_tasks.wire.codec import JsonText, decode_stored, encode
-from kazoo_tasks.wire.cron import MAX_CRON, check_cron, check_time_zone, next_times
+from kazoo_tasks.wire.cron import MAX_CRON, check_cron, check_time_zone, times
 from kazoo_tasks.wire.field import ConcurrencyKey, Name, Priority
 
-_SHOWN_TIMES: Final = 5
+SHOWN_TIMES: Final = 5
 #: A schedule every second would be nothing else than a loop.
 _LEAST_INTERVAL_S: Final = 1
 _MOST_INTERVAL_S: Final = 366 * 24 * 3600
@@ -97,8 +98,8 @@ def schedule_of(text: bytes) -> Schedule:
     return Schedule(**kept, arguments=arguments, rule=rule, misfire=misfire)
 
 
-def schedule_object(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as it is shown: keys in alphabetical order, what does not apply left out."""
+def schedule_object(schedule: Schedule, number: int = SHOWN_TIMES) -> dict[str, Any]:
+    """A schedule as it is shown, with its next few times: keys in alphabetical order, what does not apply left out."""
     rule = schedule.rule
     shown = {
         "account_id": schedule.account_id,
@@ -114,7 +115,7 @@ def schedule_object(schedule: Schedule) -> dict[str, Any]:
         "last_task": schedule.last_task,
         "misfire": schedule.misfire.value,
         "module": schedule.module,
-        "next": _next(schedule),
+        "next": _next(schedule, number),
         "paused": schedule.paused,
         "priority": schedule.priority,
         "time_zone": rule.time_zone if rule.cron is not None else None,
@@ -122,8 +123,8 @@ def schedule_object(schedule: Schedule) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def _next(schedule: Schedule) -> list[int]:
+def _next(schedule: Schedule, number: int) -> list[int]:
     if schedule.due_at is None:
         return []
-    later = next_times(schedule.rule, schedule.due_at, schedule.created_at, _SHOWN_TIMES - 1)
+    later = islice(times(schedule.rule, schedule.due_at, schedule.created_at), number - 1)
     return [schedule.due_at, *later]

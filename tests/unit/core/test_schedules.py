@@ -1,13 +1,17 @@
 """Schedules: what is started when it is due, once, one after the other, and what becomes of what was missed."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from kazoo_tasks import task
 from kazoo_tasks.core.catalogue import Catalogue
 from kazoo_tasks.core.recovery import resume, settle
+from kazoo_tasks.model.audit import AuditQuery
 from kazoo_tasks.model.errors import (
+    BadArguments,
     NoFunction,
     NoSchedule,
     QuotaExceeded,
@@ -22,6 +26,11 @@ from support.core import Office
 
 HOUR = 3_600
 DAY = 24 * HOUR
+
+
+@task
+def without_arguments() -> None:
+    """Do nothing."""
 
 
 async def an_office(former: Office | None = None) -> Office:
@@ -39,7 +48,7 @@ async def an_office(former: Office | None = None) -> Office:
 
 async def added(office: Office, **what: Any) -> dict[str, Any]:
     """A schedule of an hour, unless something else is said."""
-    said = {"interval": HOUR} if "cron" not in what else {}
+    said = {} if "cron" in what else {"interval": HOUR}
     wanted = NewSchedule(module="timer", function="sleep", arguments=[1], **(said | what))
     shown: dict[str, Any] = json.loads(await office.schedules.add(office.requester(), ACCOUNT, wanted))
     return shown
@@ -87,6 +96,8 @@ async def test_it_starts_a_task_each_time_and_says_when_the_next_ones_are() -> N
         ({"misfire": "run_once"}, 1, HOUR // 2),
         ({"misfire": "catch_up", "catch_up": 3}, 3, HOUR // 2),
         ({"misfire": "catch_up", "catch_up": 100}, 24, HOUR // 2),
+        ({"misfire": "catch_up", "catch_up": 3, "interval": 10}, 3, 10),
+        ({"misfire": "catch_up", "catch_up": 3, "cron": "* * * * *"}, 3, 49),
     ],
 )
 async def test_what_was_missed_for_a_day(misfire: dict[str, Any], starts: int, due_in: int) -> None:
@@ -194,19 +205,74 @@ async def test_it_is_removed_and_what_it_started_goes_on() -> None:
     assert await later(again, DAY) == []
 
 
-async def test_a_function_that_is_gone_is_not_started() -> None:
-    """The schedule goes on to its next time, and starts again when it is back."""
+@pytest.mark.parametrize(("misfire", "starts"), [("skip", 0), ("run_once", 1), ("catch_up", 2)])
+async def test_a_function_that_is_gone_is_not_started(misfire: str, starts: int) -> None:
+    """What is missed by that goes by the policy once it is back."""
     office = await an_office()
-    schedule = await added(office)
+    more = {"catch_up": 2} if misfire == "catch_up" else {}
+    schedule = await added(office, misfire=misfire, **more)
     office.catalogue.become(Catalogue([a_module("other", sleep=timer.sleep)]))
-    assert await later(office, HOUR) == []
-    assert shown(office, schedule).due_at == NOW + 2 * HOUR
+    for _ in range(3):
+        assert await later(office, HOUR) == []
     with pytest.raises(Exception, match="no task module"):
         await office.schedules.run_now(office.requester(), ACCOUNT, schedule["id"])
     assert office.schedules.shown(shown(office, schedule))["parked"] == "timer.sleep is no longer offered"
     office.catalogue.become(Catalogue([timer]))
-    assert len(await later(office, HOUR)) == 1
+    office.schedules.review()
+    made = await later(office, 0)
+    await end_all(office)
+    made += await later(office, 0)
+    assert len(made) == starts
     assert "parked" not in office.schedules.shown(shown(office, schedule))
+
+
+async def test_what_takes_other_arguments_by_now_is_parked() -> None:
+    """And says so."""
+    office = await an_office()
+    schedule = await added(office)
+    office.catalogue.become(Catalogue([a_module("timer", sleep=without_arguments)]))
+    assert await later(office, HOUR) == []
+    told = office.schedules.shown(shown(office, schedule))
+    assert told["parked"] == "timer.sleep takes other arguments by now"
+
+
+async def test_a_change_of_something_else_loses_no_run() -> None:
+    """What is due stays so."""
+    office = await an_office()
+    schedule = await added(office)
+    await later(office, HOUR)
+    await later(office, HOUR)
+    changes = ScheduleChanges(priority=9)
+    await office.schedules.change(office.requester(), ACCOUNT, schedule["id"], changes)
+    await end_all(office)
+    (task,) = await later(office, 0)
+    assert task.priority == 9
+
+
+async def test_adds_at_one_moment_do_not_pass_the_limit() -> None:
+    """Each counts those before it."""
+    office = await an_office()
+    outcomes = await asyncio.gather(*(added(office) for _ in range(15)), return_exceptions=True)
+    assert len(office.schedules.list(ACCOUNT)) == 10
+    assert sum(isinstance(outcome, QuotaExceeded) for outcome in outcomes) == 5
+
+
+async def test_what_it_starts_is_told_by_the_audit() -> None:
+    """As what a person adds."""
+    office = await an_office()
+    schedule = await added(office)
+    (task,) = await later(office, HOUR)
+    (entry,) = (await office.ledger.audit(AuditQuery(ACCOUNT, 10, task.id))).entries
+    assert (entry.verb, entry.answer) == ("add", "ok")
+    assert json.loads(entry.detail or b"null") == {"schedule_id": schedule["id"], "start": True}
+
+
+async def test_arguments_are_bounded() -> None:
+    """So that a list of many fits a message."""
+    office = await an_office()
+    wanted = NewSchedule(module="timer", function="sleep", arguments=["x" * 5_000], interval=60)
+    with pytest.raises(BadArguments):
+        await office.schedules.add(office.requester(), ACCOUNT, wanted)
 
 
 async def test_what_is_wrong_is_refused_when_it_is_added() -> None:
