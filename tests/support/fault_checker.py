@@ -265,8 +265,13 @@ def _check_order(story: _Story) -> Iterator[Violation]:
 
 def _goes_back(earlier: _Sighting, later: _Sighting) -> bool:
     if earlier.rank == 2:
-        return earlier.task != later.task
+        return _lasting(earlier.task) != _lasting(later.task)
     return later.rank < earlier.rank
+
+
+def _lasting(task: Body) -> Body:
+    """All but what is told only of a task that is read alone."""
+    return {name: value for name, value in task.items() if name != "attempts"}
 
 
 def _check_start(story: _Story, final: Body) -> Iterator[Violation]:
