@@ -37,7 +37,9 @@ _BREATH_S: Final = 0.01
 #: A walker that knows so many tasks removes some before it adds more, so that a long run does not only grow.
 _ENOUGH: Final = 60
 
-_KEYS: Final = ("one", "two")
+_KEY: Final = "one"
+#: So often that two would meet in a short story if nothing held them.
+_OFTEN: Final = ("alone", "keyed") * 2
 
 Body = dict[str, Any]
 
@@ -97,7 +99,6 @@ class Walker:
 
     def _new(self, tag: str, function: str | None) -> Body:
         duration_ms = self.chance.randrange(_LONGEST_MS)
-        key = self.chance.choice(_KEYS)
         choices: dict[str, list[Any]] = {
             "nothing": [tag],
             "nap": [tag, duration_ms],
@@ -105,12 +106,12 @@ class Walker:
             "effect": [tag, str(self.effects), duration_ms],
             "effect_again": [tag, str(self.effects), duration_ms],
             "alone": [tag, str(self.effects), duration_ms],
-            "keyed": [tag, str(self.effects), duration_ms, key],
+            "keyed": [tag, str(self.effects), duration_ms, _KEY],
             "retried": [tag, str(self.effects)],
         }
-        chosen = function or self.chance.choice(list(choices))
+        chosen = function or self.chance.choice([*choices, *_OFTEN])
         new = {"Module": MODULE, "Function": chosen, "Arguments": choices[chosen]}
-        return {**new, "Concurrency-Key": key} if chosen == "keyed" else new
+        return {**new, "Concurrency-Key": _KEY} if chosen == "keyed" else new
 
 
 @asynccontextmanager
