@@ -24,6 +24,8 @@ from support.acceptance_wire import Stranger
 from support.broker import SessionBroker
 from support.security_house import House, a_house
 
+#: One fixture sends all values to all doors, for the eleven tests that look at what came of it.
+pytestmark = pytest.mark.timeout(400)
 VALUES: Final = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 #: How many tasks of each way are kept for the doors at the end; those before them are removed.
 _KEPT: Final = 60

@@ -13,7 +13,7 @@ from typing import Final, cast
 from kazoo_tasks.core.audit import Deed
 from kazoo_tasks.model.change import Remembered
 from kazoo_tasks.model.errors import REFUSALS, MsgIdConflict, Refused
-from kazoo_tasks.wire.codec import decode, encode
+from kazoo_tasks.wire.codec import decode, encode, kept
 
 #: What a remembered refusal begins with, and no JSON text does.
 _REFUSED: Final = b"!"
@@ -50,7 +50,7 @@ class Requester:
 
     def answered(self, reply: bytes, at: int) -> Remembered:
         """The answer to be remembered."""
-        return Remembered(self.owner, self.msg_id, self.digest, reply, at)
+        return Remembered(self.owner, self.msg_id, self.digest, kept(reply), at)
 
     def refused(self, refused: Refused, at: int) -> Remembered:
         """The refusal to be remembered: an answer like any other."""

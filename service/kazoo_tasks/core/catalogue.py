@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from kazoo_tasks.authoring import OFFER_ATTRIBUTE, Offer
 from kazoo_tasks.model.errors import BadArguments, CannotStart, NoFunction, NoModule
-from kazoo_tasks.wire.codec import encode
+from kazoo_tasks.wire.codec import encode, kept
 from kazoo_tasks.wire.signature import Signature, read_signature
 from kazoo_tasks.wire.validation import problem
 
@@ -123,7 +123,7 @@ class Catalogue:
             raise BadArguments(
                 detail=dict(problem("arguments", "maxBytes", said, target=limit, value=len(text)))
             )
-        return text
+        return kept(text)
 
     def help(self, module: str | None = None, function: str | None = None) -> dict[str, dict[str, Any]]:
         """The catalogue or a part of it, as `{module: {function: {…}}}`; empty if there is no such part."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kazoo_tasks.authoring import MAX_ATTEMPTS, MAX_BACKOFF_S, RETRIABLE, Retry
 from kazoo_tasks.model.task import Task
-from kazoo_tasks.wire.codec import decode_stored, encode
+from kazoo_tasks.wire.codec import decode_stored, encode, kept
 
 #: Of the error of an attempt that is over; that of the last one is kept whole, as the task's.
 _MAX_ERROR: Final = 2_000
@@ -39,7 +39,7 @@ def retry_text(retry: Retry) -> bytes:
     shown: dict[str, Any] = {"attempts": retry.attempts}
     for name, seconds in (("backoff", retry.backoff_s), ("max_backoff", retry.max_backoff_s)):
         shown[name] = int(seconds) if float(seconds).is_integer() else seconds
-    return encode(shown if retry.on is None else {**shown, "on": list(retry.on)})
+    return kept(encode(shown if retry.on is None else {**shown, "on": list(retry.on)}))
 
 
 def retry_of(text: bytes) -> Retry:
@@ -52,7 +52,7 @@ def history_with(task: Task, ended_at: int, error: str) -> bytes:
     before = _history(task)
     if _is_told(task, before):
         return before
-    over = encode(_attempt(task, ended_at, error))
+    over = kept(encode(_attempt(task, ended_at, error)))
     return b",".join((before, over)) if before else over
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kazoo_tasks.model.schedule import MAX_CATCH_UP, Misfire, Rule, Schedule
-from kazoo_tasks.wire.codec import JsonText, decode_stored, encode
+from kazoo_tasks.wire.codec import JsonText, decode_stored, encode, kept
 from kazoo_tasks.wire.cron import MAX_CRON, check_cron, check_time_zone, times
 from kazoo_tasks.wire.field import ConcurrencyKey, Name, Priority
 
@@ -84,18 +84,18 @@ def changed(schedule: Schedule, changes: ScheduleChanges) -> Schedule:
 
 def schedule_text(schedule: Schedule) -> bytes:
     """JSON text of a schedule, as it is kept."""
-    kept = schedule._asdict()
-    kept["arguments"] = JsonText(schedule.arguments)
-    kept["rule"] = schedule.rule._asdict()
-    return encode(kept)
+    text = schedule._asdict()
+    text["arguments"] = JsonText(schedule.arguments)
+    text["rule"] = schedule.rule._asdict()
+    return encode(text)
 
 
 def schedule_of(text: bytes) -> Schedule:
     """The schedule that was kept."""
-    kept: Any = decode_stored(text)
-    arguments = encode(kept.pop("arguments"))
-    rule, misfire = Rule(**kept.pop("rule")), Misfire(kept.pop("misfire"))
-    return Schedule(**kept, arguments=arguments, rule=rule, misfire=misfire)
+    stored: Any = decode_stored(text)
+    arguments = kept(encode(stored.pop("arguments")))
+    rule, misfire = Rule(**stored.pop("rule")), Misfire(stored.pop("misfire"))
+    return Schedule(**stored, arguments=arguments, rule=rule, misfire=misfire)
 
 
 def schedule_object(schedule: Schedule, number: int = SHOWN_TIMES) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The codec: what it reads, and what it refuses to."""
 
 import gzip
+import json
+import tracemalloc
 
 import pytest
 
@@ -13,6 +15,7 @@ from kazoo_tasks.wire.codec import (
     decode_object,
     decode_reply,
     encode,
+    kept,
     normal_text,
 )
 
@@ -97,3 +100,15 @@ def test_a_reply_of_an_older_release_is_read_as_it_is() -> None:
     for key in "abc":
         with pytest.raises(TypeError):
             encode(read[key])
+
+
+def test_what_is_kept_takes_no_more_memory_than_it_is_long() -> None:
+    """Of a short text orjson keeps a block of 4 KiB: of a hundred thousand tasks that would be 400 MB."""
+    texts = [kept(encode([number])) for number in range(10)]
+    assert [json.loads(text) for text in texts] == [[number] for number in range(10)]
+    tracemalloc.start()
+    try:
+        many = [kept(encode([number])) for number in range(1_000)]
+        assert tracemalloc.get_traced_memory()[0] < 200 * len(many)
+    finally:
+        tracemalloc.stop()
